@@ -23,7 +23,7 @@ _SWMR = getattr(h5f, "ACC_SWMR_READ", 64) | getattr(h5f, "ACC_SWMR_WRITE", 32)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FilterStep:
     """One filter: its number, the width of an element for the shuffle, level of gzip."""
 
     number: int
@@ -43,7 +43,7 @@ class Facts:
     dtype: np.dtype[Any]
     file_type: h5t.TypeID
     chunk: tuple[int, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[FilterStep, ...]
     fill: bytes
     descriptor: int
     is_writable: bool
@@ -105,7 +105,7 @@ def facts_of(dataset: h5py.Dataset) -> Facts | str:
     )
 
 
-def _steps(creation: Any) -> tuple[Step, ...] | str:
+def _steps(creation: Any) -> tuple[FilterStep, ...] | str:
     steps = []
     for place in range(creation.get_nfilters()):
         number, _, values, name = creation.get_filter(place)
@@ -115,7 +115,7 @@ def _steps(creation: Any) -> tuple[Step, ...] | str:
         level = values[0] if number == DEFLATE and values else 0
         if width < 1 or (number == DEFLATE and not values):
             return "a filter with unusual values"
-        steps.append(Step(number, width, level))
+        steps.append(FilterStep(number, width, level))
     if not steps or len(steps) > 8:
         return "no filters" if not steps else "many filters"
     return tuple(steps)

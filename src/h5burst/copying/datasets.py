@@ -35,7 +35,7 @@ Entries = np.ndarray[Any, np.dtype[np.uint64]]
 Lost = Callable[[str], None]
 
 
-class Stored(NamedTuple):
+class DatasetHeader(NamedTuple):
     """Facts of a dataset's header: shape (None: null) and largest shape, its elements' places, layout, filters."""
 
     shape: tuple[int, ...] | None
@@ -88,7 +88,7 @@ class DatasetCopier:
         self._is_tolerant = is_tolerant
         self._fitted: dict[bytes, tuple[codecs.Filter, ...]] = {}  # by the layout: a header may be made twice
 
-    def messages(self, stored: Stored, writer: Writer, lost: Lost | None) -> list[Message]:
+    def messages(self, stored: DatasetHeader, writer: Writer, lost: Lost | None) -> list[Message]:
         """Write the elements; gives the messages of data layout and filters.
 
         lost: what to do about a chunk that does not decode, instead of raising; each is decoded then.
@@ -105,7 +105,7 @@ class DatasetCopier:
         """Elements of a header, such as a fill value."""
         return raw if isinstance(writer, SizeProbe) else self._translator.translate(raw, places, writer)
 
-    def check_single(self, stored: Stored) -> None:
+    def check_single(self, stored: DatasetHeader) -> None:
         """Raise `CorruptStructureError` for a dataset of one element that is text, or a sequence, and damaged."""
         layout = data_layout.modern(stored.layout)
         if stored.places.is_plain or stored.shape is None or math.prod(stored.shape) != 1:
@@ -119,7 +119,9 @@ class DatasetCopier:
 
     # ------------------------------------------------------------ not in chunks
 
-    def _whole(self, stored: Stored, layout: bytes, writer: Writer, lost: Lost | None) -> tuple[bytes, bytes | None]:
+    def _whole(
+        self, stored: DatasetHeader, layout: bytes, writer: Writer, lost: Lost | None
+    ) -> tuple[bytes, bytes | None]:
         kind = layout[1]
         if kind == data_layout.COMPACT:
             elements = self.elements(data_layout.decode_compact(layout), stored.places, writer)
@@ -147,7 +149,7 @@ class DatasetCopier:
         new = self._copy_run(address, size, stored, writer, lost)
         return data_layout.encode_contiguous(new, size, version=layout[0]), None
 
-    def _copy_run(self, address: int, size: int, stored: Stored, writer: Writer, lost: Lost | None) -> int:
+    def _copy_run(self, address: int, size: int, stored: DatasetHeader, writer: Writer, lost: Lost | None) -> int:
         """Copy bytes in one run. Returns their new address."""
         if isinstance(writer, SizeProbe):
             return 0
@@ -196,7 +198,9 @@ class DatasetCopier:
 
     # ------------------------------------------------------------ chunks
 
-    def _chunked(self, stored: Stored, layout: bytes, writer: Writer, lost: Lost | None) -> tuple[bytes, bytes | None]:
+    def _chunked(
+        self, stored: DatasetHeader, layout: bytes, writer: Writer, lost: Lost | None
+    ) -> tuple[bytes, bytes | None]:
         shape, itemsize = stored.shape or (), stored.places.size
         found = data_layout.decode(layout, len(shape), itemsize)
         old = ChunkPlan(shape, np.dtype((np.void, itemsize)), found.chunks, decode_filters(stored.filters))
@@ -223,7 +227,7 @@ class DatasetCopier:
             return chunked.index(writer, new, entries)[0], filters
         return _growing(writer, new, numbers, entries), filters
 
-    def _new_plan(self, index: ChunkIndex, old: ChunkPlan, stored: Stored) -> tuple[ChunkPlan, bytes | None]:
+    def _new_plan(self, index: ChunkIndex, old: ChunkPlan, stored: DatasetHeader) -> tuple[ChunkPlan, bytes | None]:
         """The same chunks through the filters that they shall have, and the message that says those.
 
         Chunks that some filter was not applied to are never copied so where gzip is all that there is: libhdf5 keeps

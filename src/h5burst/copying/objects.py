@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from h5burst._ext.h5parse import Source
 from h5burst.copying import datasets, links
-from h5burst.copying.datasets import DatasetCopier, Recoding, Stored
+from h5burst.copying.datasets import DatasetCopier, DatasetHeader, Recoding
 from h5burst.copying.elements import Translator
 from h5burst.copying.links import FoundLink
 from h5burst.copying.output import CountingWriter, Output, SizeProbe, Writer
@@ -378,13 +378,13 @@ class ObjectCopier:
         self._link_counts[item.key] += is_first
         return shared_messages.encode_committed(new)
 
-    def _stored(self, found: Sequence[Message], datatype: bytes | None) -> Stored:
+    def _stored(self, found: Sequence[Message], datatype: bytes | None) -> DatasetHeader:
         bodies = {message.type: message.body for message in found}
         if datatype is None or oh.DATASPACE not in bodies:
             raise CorruptStructureError("a dataset has no datatype or no dataspace")
         shape, limits = dataspace.extent(bodies[oh.DATASPACE])
         places = address_offsets_of(datatype)
-        return Stored(shape, limits, places, bodies[oh.DATA_LAYOUT], bodies.get(oh.FILTER_PIPELINE))
+        return DatasetHeader(shape, limits, places, bodies[oh.DATA_LAYOUT], bodies.get(oh.FILTER_PIPELINE))
 
     # ------------------------------------------------------------ attributes
 

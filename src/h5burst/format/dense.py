@@ -145,7 +145,7 @@ class Item(NamedTuple):
     order: int
 
 
-class Stored(NamedTuple):
+class DenseAddresses(NamedTuple):
     """Addresses of the heap, the index by name and that by order."""
 
     heap: int
@@ -153,7 +153,9 @@ class Stored(NamedTuple):
     orders: int
 
 
-def write(append: Callable[[bytes], int], kind: Kind, items: Iterable[Item], *, by_order: bool = False) -> Stored:
+def write(
+    append: Callable[[bytes], int], kind: Kind, items: Iterable[Item], *, by_order: bool = False
+) -> DenseAddresses:
     """Write at least one item. by_order: whether there is an index by order."""
     items = list(items)
     bodies = [sealed_link(item.body) if kind is LINKS else item.body for item in items]
@@ -170,7 +172,7 @@ def write(append: Callable[[bytes], int], kind: Kind, items: Iterable[Item], *, 
         orders = btree2_update.write(append, kind.by_order, [record for _, record in ordered])
     huge = btree2_update.write(append, HUGE_PLACES, places)
     heap = append(encode_huge_only(len(items), huge, len(items), sum(map(len, bodies)), kind.id_bytes))
-    return Stored(heap, names, orders)
+    return DenseAddresses(heap, names, orders)
 
 
 def _name_record(kind: Kind, item: Item, number: int) -> bytes:

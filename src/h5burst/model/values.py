@@ -130,7 +130,7 @@ def _needs_node(value: Any, depth: int = 0) -> bool:
 # ---------------------------------------------------------------- single values as nodes
 
 
-class _Place(NamedTuple):
+class _ValuePlace(NamedTuple):
     """The place of a value: how single values are stored there, its path, and the identities of what holds it."""
 
     scalars: Scalars
@@ -172,7 +172,7 @@ def encode_value(value: Any, *, scalars: Scalars = "datasets", path: str = "", a
     """
     encoding = _NODES.of(value)
     assert encoding is not None  # the last row takes every object
-    node: Node = encoding.encode(value, _Place(scalars, path, above))
+    node: Node = encoding.encode(value, _ValuePlace(scalars, path, above))
     if encoding.name:
         how_many = str(len(value)) if isinstance(value, (list, tuple)) else ""
         node.attrs[TYPE] = str(encoding.marker(how_many))
@@ -223,11 +223,11 @@ def decode_value(node: Node, *, scalars: Scalars = "datasets") -> Any:
     return decode_scalar(data if is_list else data.reshape(-1)[0], marker)
 
 
-def _mapping(value: Mapping[Any, Any], place: _Place) -> Node:
+def _mapping(value: Mapping[Any, Any], place: _ValuePlace) -> Node:
     return encode(value, scalars=place.scalars, path=place.path, above=place.above)
 
 
-def _items(value: list[Any] | tuple[Any, ...], place: _Place) -> Node:
+def _items(value: list[Any] | tuple[Any, ...], place: _ValuePlace) -> Node:
     if id(value) in place.above:
         raise UnsupportedValueError("a dict or list that holds itself", place.path or "/")
     return _mapping(dict(enumerate(value)), place._replace(above=(*place.above, id(value))))
@@ -251,7 +251,7 @@ def _in_order(values: dict[Any, Any], marker: Marker) -> list[Any]:
     return [values[index] for index in range(len(values))]
 
 
-def _masked(value: np.ma.MaskedArray[Any, Any], place: _Place) -> Node:
+def _masked(value: np.ma.MaskedArray[Any, Any], place: _ValuePlace) -> Node:
     return _mapping({"data": np.asarray(value.data), "mask": np.ma.getmaskarray(value)}, place)
 
 
@@ -261,7 +261,7 @@ def _from_masked(values: dict[Any, Any], marker: Marker) -> Any:
     return np.ma.masked_array(np.asarray(values["data"]), mask=np.asarray(values["mask"]))
 
 
-def _array(value: np.ndarray[Any, Any] | ArraySource, place: _Place) -> Node:
+def _array(value: np.ndarray[Any, Any] | ArraySource, place: _ValuePlace) -> Node:
     if isinstance(value, np.ndarray):
         node, parameter = encode_array(value, place.path)
     else:
@@ -272,7 +272,7 @@ def _array(value: np.ndarray[Any, Any] | ArraySource, place: _Place) -> Node:
     return node
 
 
-def _scalar(value: Any, place: _Place) -> Node:
+def _scalar(value: Any, place: _ValuePlace) -> Node:
     stored, marker = encode_scalar(value, place.path)
     if marker is not None and SCALARS.reader(marker).is_list:
         node = text_node(stored) if stored.dtype == object else Array(stored)
@@ -292,7 +292,7 @@ def _same(values: Any, marker: Marker) -> Any:
 
 
 _ARRAY = Marker("ndarray")
-_NodeEncoding: TypeAlias = Encoding[Callable[[Any, _Place], Node], Callable[[dict[Any, Any], Marker], Any]]
+_NodeEncoding: TypeAlias = Encoding[Callable[[Any, _ValuePlace], Node], Callable[[dict[Any, Any], Marker], Any]]
 
 # Readers get what the group holds. Rows without a name write the marker of their own table, or none.
 _NODES: Encodings[_NodeEncoding] = Encodings(

@@ -143,7 +143,7 @@ def _next_order(old: bytes | None, order: int, info: Info) -> tuple[int | None, 
 # ---------------------------------------------------------------- the indexed form
 
 
-class _Place(NamedTuple):
+class _IndexedLink(NamedTuple):
     """A link in the indexed form: record in the tree of names, number and stored bytes in the heap, message."""
 
     record: bytes
@@ -180,7 +180,7 @@ class _Indexed:
         found = self._find(name)
         return None if found is None else found.body
 
-    def _find(self, name: bytes) -> _Place | None:
+    def _find(self, name: bytes) -> _IndexedLink | None:
         for record in self._names.find(lookup3(name)):
             number = dense.link_number(record)
             places = self._places.find(number)
@@ -189,7 +189,7 @@ class _Indexed:
             address, length, _ = PLACE.unpack(places[0])
             body = checked_link(self._source.read(address, length), dense.link_hash(record))
             if link_message.decode(body).name == name:
-                return _Place(record, number, length, body)
+                return _IndexedLink(record, number, length, body)
         return None
 
     def all_bodies(self) -> dict[bytes, bytes]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from h5burst import CorruptFileError, StaleFileError, Storage, UnsupportedValueError, codecs, write_tree
 from scpstore.io.exceptions import IOFormatError, IOWriteError
-from scpstore.io.layout import FORMAT_VERSION, Selection, encode_container
+from scpstore.io.layout import FORMAT_VERSION, SavedParts, encode_container
 from scpstore.io.matrices import Target
 
 __all__ = ["FORMAT_VERSION", "matrix_storage", "save_hdf5"]
@@ -80,7 +80,7 @@ def save_hdf5(
     target = Path(path)
     if target.exists() and not overwrite:
         raise IOWriteError("File already exists (overwrite=True replaces it)", target)
-    selection = Selection(_selected(container, save_assays, save_layers), save_obs, save_history)
+    selection = SavedParts(_selected(container, save_assays, save_layers), save_obs, save_history)
     try:
         with Target(storage, scratch_directory(target), chunk_rows) as matrices:
             tree = encode_container(container, selection, matrices)

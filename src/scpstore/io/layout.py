@@ -48,7 +48,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
-class Selection:
+class SavedParts:
     """The part of a container that is saved: layers by assay, in order."""
 
     layers: Mapping[str, list[str]]
@@ -59,7 +59,7 @@ class Selection:
 # ---------------------------------------------------------------- writing
 
 
-def encode_container(container: Any, selection: Selection, target: Target) -> Group:
+def encode_container(container: Any, selection: SavedParts, target: Target) -> Group:
     """The tree of a container, or of any object of its shape. Raises `IOWriteError` for what no file can hold."""
     sample_id_col = getattr(container, "sample_id_col", DEFAULT_ID)
     root = StoredGroup("", Group({}, _root_attributes(sample_id_col)))
@@ -115,7 +115,7 @@ def _encode_assay(assay: Any, layers: list[str], target: Target, where: str) -> 
     return made
 
 
-def _is_saved(link: Any, selection: Selection) -> bool:
+def _is_saved(link: Any, selection: SavedParts) -> bool:
     return link.source_assay in selection.layers and link.target_assay in selection.layers
 
 

@@ -13,7 +13,7 @@ from scpstore.core.exceptions import ValidationError
 from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.exporters import matrix_storage, scratch_directory
 from scpstore.io.importers import load_hdf5
-from scpstore.io.layout import ASSAY_ORDER, LAYER_ORDER, Selection, encode_container
+from scpstore.io.layout import ASSAY_ORDER, LAYER_ORDER, SavedParts, encode_container
 from scpstore.io.matrices import Target
 from scpstore.io.stored import EXTRAS, texts_node
 
@@ -82,7 +82,7 @@ def update_hdf5(
     try:
         small = replace(storage, compress_small=False)
         with Target(storage, scratch_directory(target)) as matrices:
-            root = encode_container(container, Selection(layers), matrices)
+            root = encode_container(container, SavedParts(layers), matrices)
             with edit(target, f"update {', '.join(saved_params['parts'])}", storage=small) as tx:
                 for part in wanted:
                     _put(tx, root, part.path)
@@ -155,7 +155,7 @@ def _put(tx: Transaction, root: Group, path: tuple[str, ...]) -> None:
 
 def _put_links(tx: Transaction, container: ScpContainer, storage: Any, target: Path) -> None:
     """Links of assays of which no layer is written: they need the assays' names alone."""
-    empty = Selection({name: [] for name in container.assays})
+    empty = SavedParts({name: [] for name in container.assays})
     _put(tx, encode_container(container, empty, Target(storage, scratch_directory(target))), ("links",))
 
 
