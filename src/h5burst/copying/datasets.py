@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from h5burst.format.address_offsets import AddressOffsets
 from h5burst.format.chunk_index import ChunkIndex, read_index
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.filter_pipeline import decode_filters, encode_filters
-from h5burst.format.object_header import Message
+from h5burst.format.object_header import Message, OnUnreadable
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.tree import Storage
 from h5burst.runtime.threads import bounded_map
@@ -32,7 +32,6 @@ _BLOCK_BYTES = 8 << 20  # copied at once
 _OF_GZIP = (codecs.SHUFFLE, codecs.DEFLATE, codecs.FLETCHER32)
 
 Entries = np.ndarray[Any, np.dtype[np.uint64]]
-Lost = Callable[[str], None]
 
 
 class DatasetHeader(NamedTuple):
@@ -88,16 +87,16 @@ class DatasetCopier:
         self._is_tolerant = is_tolerant
         self._fitted: dict[bytes, tuple[codecs.Filter, ...]] = {}  # by the layout: a header may be made twice
 
-    def messages(self, stored: DatasetHeader, writer: Writer, lost: Lost | None) -> list[Message]:
+    def messages(self, stored: DatasetHeader, writer: Writer, on_unreadable: OnUnreadable | None) -> list[Message]:
         """Write the elements; gives the messages of data layout and filters.
 
-        lost: what to do about a chunk that does not decode, instead of raising; each is decoded then.
+        on_unreadable: called for a chunk that does not decode, instead of raising; each is decoded then.
         """
         layout = data_layout.modern(stored.layout)
         if layout[1] == data_layout.CHUNKED and stored.shape is not None:
-            body, filters = self._chunked(stored, layout, writer, lost)
+            body, filters = self._chunked(stored, layout, writer, on_unreadable)
         else:
-            body, filters = self._whole(stored, layout, writer, lost)
+            body, filters = self._whole(stored, layout, writer, on_unreadable)
         found = [Message(oh.DATA_LAYOUT, 0, body)]
         return found if filters is None else [*found, Message(oh.FILTER_PIPELINE, oh.CONSTANT, filters)]
 
@@ -120,7 +119,7 @@ class DatasetCopier:
     # ------------------------------------------------------------ not in chunks
 
     def _whole(
-        self, stored: DatasetHeader, layout: bytes, writer: Writer, lost: Lost | None
+        self, stored: DatasetHeader, layout: bytes, writer: Writer, on_unreadable: OnUnreadable | None
     ) -> tuple[bytes, bytes | None]:
         kind = layout[1]
         if kind == data_layout.COMPACT:
@@ -146,17 +145,19 @@ class DatasetCopier:
                 return self._encode_run(
                     _Run(self._source, address, stored.shape, stored.places.size), plan, layout, writer
                 )
-        new = self._copy_run(address, size, stored, writer, lost)
+        new = self._copy_run(address, size, stored, writer, on_unreadable)
         return data_layout.encode_contiguous(new, size, version=layout[0]), None
 
-    def _copy_run(self, address: int, size: int, stored: DatasetHeader, writer: Writer, lost: Lost | None) -> int:
+    def _copy_run(
+        self, address: int, size: int, stored: DatasetHeader, writer: Writer, on_unreadable: OnUnreadable | None
+    ) -> int:
         """Copy bytes in one run. Returns their new address."""
         if isinstance(writer, SizeProbe):
             return 0
         if isinstance(writer, CountingWriter) and stored.places.is_plain:
             return writer.skip(size)
-        if lost is not None and size > self._source.size - min(address, self._source.size):
-            lost(f"the elements from byte {max(0, self._source.size - address)} on: the file ends before them")
+        if on_unreadable is not None and size > self._source.size - min(address, self._source.size):
+            on_unreadable(f"the elements from byte {max(0, self._source.size - address)} on: the file ends before them")
             return self._copy_what_is_left(address, size, writer)
         self._source.check_range(address, size)
         step = max(1, _BLOCK_BYTES // stored.places.size) * stored.places.size
@@ -199,7 +200,7 @@ class DatasetCopier:
     # ------------------------------------------------------------ chunks
 
     def _chunked(
-        self, stored: DatasetHeader, layout: bytes, writer: Writer, lost: Lost | None
+        self, stored: DatasetHeader, layout: bytes, writer: Writer, on_unreadable: OnUnreadable | None
     ) -> tuple[bytes, bytes | None]:
         shape, itemsize = stored.shape or (), stored.places.size
         found = data_layout.decode(layout, len(shape), itemsize)
@@ -211,10 +212,10 @@ class DatasetCopier:
         elif isinstance(writer, CountingWriter) and stored.places.is_plain:
             writer.skip(index.stored_bytes)
             numbers, entries = index.numbers, np.zeros((len(index.numbers), 3), np.uint64)
-        elif new is old and stored.places.is_plain and lost is None:
+        elif new is old and stored.places.is_plain and on_unreadable is None:
             numbers, entries = index.numbers, self._copy_chunks(index, writer)
         else:
-            numbers, entries = self._encode_chunks(index, old, new, stored.places, writer, lost)
+            numbers, entries = self._encode_chunks(index, old, new, stored.places, writer, on_unreadable)
         if layout[0] == 3:
             places = [
                 (int(address), int(size), int(mask), new.offset(int(number)))
@@ -288,13 +289,13 @@ class DatasetCopier:
         new: ChunkPlan,
         places: AddressOffsets,
         writer: Writer,
-        lost: Lost | None,
+        on_unreadable: OnUnreadable | None,
     ) -> tuple[Any, Entries]:
         """Decode chunks, and encode them for the copy. Returns the numbers of those that are there, and their entries.
 
         Chunks that are the same in the copy are decoded only to find out which are damaged.
         """
-        if new is old and (lost is None or places.is_plain) and not codecs.can_decode(old.filters):
+        if new is old and (on_unreadable is None or places.is_plain) and not codecs.can_decode(old.filters):
             if not places.is_plain:
                 raise UnsupportedFeatureError("filters that cannot be undone here, on values of variable length")
             return index.numbers, self._copy_chunks(index, writer)
@@ -310,7 +311,7 @@ class DatasetCopier:
                 whole = np.empty(old.chunk_bytes, np.uint8)
                 chunks.decode(payload.data, old, int(index.masks[at]), whole)
             except (CorruptStructureError, chunks.ChunkError) as error:
-                if lost is None:
+                if on_unreadable is None:
                     raise CorruptStructureError(str(error)) from error
                 return at, 0, None, str(error)
             if new is old and places.is_plain:
@@ -323,8 +324,8 @@ class DatasetCopier:
         entries = np.zeros((len(index.numbers), 3), np.uint64)
         kept = []
         for at, mask, payload, what in bounded_map(work, range(len(index.numbers)), threads):
-            if payload is None and lost is not None:
-                lost(f"the chunk from element {new.offset(int(index.numbers[at]))} on: {what}")
+            if payload is None and on_unreadable is not None:
+                on_unreadable(f"the chunk from element {new.offset(int(index.numbers[at]))} on: {what}")
                 continue
             view = memoryview(payload)
             entries[at] = writer.append(view), view.nbytes, mask

@@ -13,6 +13,7 @@ from h5burst.copying.output import Writer
 from h5burst.format import global_heap as heap
 from h5burst.format.address_offsets import AddressOffsets
 from h5burst.format.constants import UNDEFINED
+from h5burst.format.object_header import OnUnreadable
 from h5burst.model.errors import CorruptStructureError
 
 _READ_BEHIND = 1 << 17  # bytes of a collection whose length is damaged
@@ -34,13 +35,13 @@ class Translator:
     Collections of the global heap are copied whole; what refers to them, and what in them refers to objects, is set
     anew; objects without a checksum get one of ours.
 
-    new_address: of the copy of an object, 0 for what has none. lost: what to do about a value of variable length
-    that is damaged, instead of raising; it is empty then. is_tolerant: of damaged collections, what is whole is copied.
+    new_address: of the copy of an object, 0 for what has none. on_unreadable: called for a damaged value of variable
+    length, instead of raising; it is empty then. is_tolerant: of damaged collections, what is whole is copied.
     """
 
     def __init__(self, source: Source, new_address: Callable[[int], int], *, is_tolerant: bool = False) -> None:
         self._source, self._new_address, self._is_tolerant = source, new_address, is_tolerant
-        self.lost: Callable[[str], None] | None = None
+        self.on_unreadable: OnUnreadable | None = None
         self._moved: dict[int, int] = {}  # collections
         self._held: dict[int, _Collection] = {}
         self._done: set[tuple[int, int]] = set()  # objects of the heap whose own addresses are set
@@ -68,10 +69,10 @@ class Translator:
     def _set_heap_ids(self, table: Bytes, at: int, writer: Writer, inner: AddressOffsets | None) -> None:
         """Heap IDs at `at`: address of a collection, index in it. inner: of a sequence's items; None: regions."""
         old = _take(table, at)
-        if inner is None or not inner.is_plain or self.lost is not None:
+        if inner is None or not inner.is_plain or self.on_unreadable is not None:
             lengths = None if inner is None else table[:, at - 4 : at].copy().view("<u4").reshape(-1)
             indices = table[:, at + 8 : at + 12].copy().view("<u4").reshape(-1)
-            shared = self._shared(old, indices, lengths) if self.lost is not None and inner is not None else ()
+            shared = self._shared(old, indices, lengths) if self.on_unreadable is not None and inner is not None else ()
             for row in range(len(table)):
                 index = int(indices[row])
                 if row in shared:
@@ -98,8 +99,8 @@ class Translator:
         return item is not None and heap.has_sum(data, item)
 
     def _lose(self, what: str) -> None:
-        assert self.lost is not None
-        self.lost(f"a value of variable length: {what}")
+        assert self.on_unreadable is not None
+        self.on_unreadable(f"a value of variable length: {what}")
 
     def _is_set(
         self, address: int, index: int, inner: AddressOffsets | None, count: int | None, writer: Writer
@@ -108,7 +109,7 @@ class Translator:
         try:
             return self._set_object(address, index, inner, count, writer)
         except CorruptStructureError as error:
-            if self.lost is None:
+            if self.on_unreadable is None:
                 raise
             self._lose(str(error))
             return False

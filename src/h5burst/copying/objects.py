@@ -19,7 +19,7 @@ from h5burst.format.address_offsets import address_offsets_of
 from h5burst.format.constants import ATTRIBUTES_IN_HEADER, LINKS_IN_HEADER, UNDEFINED
 from h5burst.format.dense import Item
 from h5burst.format.info_message import NO_INFO, Info
-from h5burst.format.object_header import Message, ObjectHeader
+from h5burst.format.object_header import Message, ObjectHeader, OnUnreadable
 from h5burst.format.shared_messages import SharedMessages
 from h5burst.model import values
 from h5burst.model.errors import DEEP, CorruptStructureError, UnsupportedFeatureError
@@ -46,7 +46,7 @@ _MARKERS = frozenset(name.encode() for name in (*values.GROUP_MARKERS, TEXT))
 
 Names = tuple[bytes, ...]
 Keep = dict[bytes, Any]  # names of what is copied of a group; below each the same, None for all
-Lost = Callable[[Names, str], None]
+OnUnreadableObject = Callable[[Names, str], None]
 
 
 class _Object(NamedTuple):
@@ -75,8 +75,8 @@ class _DeferredHeader(NamedTuple):
 class ObjectCopier:
     """Copies objects of `source` to `output`.
 
-    where: names of the object that is being copied, for who catches an error. lost: what to do about what cannot be
-    read, instead of raising.
+    where: names of the object that is being copied, for who catches an error. on_unreadable: called for what
+    cannot be read, instead of raising.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class ObjectCopier:
         output: Output | CountingWriter,
         extension: int,
         recoding: Recoding | None,
-        lost: Lost | None = None,
+        on_unreadable: OnUnreadableObject | None = None,
     ) -> None:
-        self._source, self._output, self._lost = source, output, lost
+        self._source, self._output, self._on_unreadable = source, output, on_unreadable
         self._shared = SharedMessages(source, extension)
-        self._translator = Translator(source, self.new_address, is_tolerant=lost is not None)
-        self._datasets = DatasetCopier(source, self._translator, recoding, is_tolerant=lost is not None)
+        self._translator = Translator(source, self.new_address, is_tolerant=on_unreadable is not None)
+        self._datasets = DatasetCopier(source, self._translator, recoding, is_tolerant=on_unreadable is not None)
         self._new: dict[tuple[int, int], int | None] = {}  # None while an object is being copied
         self._by_address: dict[int, int] = {}
         self._link_counts: Counter[tuple[int, int]] = Counter()  # hard links in the copy, by the object's key
@@ -162,7 +162,7 @@ class ObjectCopier:
 
     def _finished(self, waiting: _DeferredHeader) -> bytes:
         """The header of an object for which room was left."""
-        self._translator.lost = self._loses(waiting.object, self._output)
+        self._translator.on_unreadable = self._noting(waiting.object, self._output)
         try:
             data = oh.encode(self._rewritten(waiting.object, self._output, is_first=False))
             if len(data) != waiting.length:
@@ -170,9 +170,9 @@ class ObjectCopier:
                     raise CorruptStructureError("an object changed while it was copied")
                 data = data.ljust(waiting.length, b"\0")  # the marker of its type is left out
         except (CorruptStructureError, UnsupportedFeatureError) as error:
-            if self._lost is None:
+            if self._on_unreadable is None:
                 raise
-            self._lost(waiting.object.names, str(error))
+            self._on_unreadable(waiting.object.names, str(error))
             return _empty_group(waiting.length)
         return data
 
@@ -239,9 +239,9 @@ class ObjectCopier:
         try:
             new = self._copied(item)
         except (CorruptStructureError, UnsupportedFeatureError) as error:
-            if self._lost is None:
+            if self._on_unreadable is None:
                 raise
-            self._lost(item.names, str(error))
+            self._on_unreadable(item.names, str(error))
             new = 0
         self.where = above
         self._new[item.key] = new
@@ -255,7 +255,7 @@ class ObjectCopier:
         old = self._decoded(item, is_first=True)
         refers = self._holds_references(old)
         self.holds_references = self.holds_references or refers
-        is_known_later = self._lost is not None or old.links != 1 or refers
+        is_known_later = self._on_unreadable is not None or old.links != 1 or refers
         header = self._rewritten(item, SizeProbe() if is_known_later else self._output, is_first=True, old=old)
         data = oh.encode(header)
         new = self._output.append(data)
@@ -264,10 +264,10 @@ class ObjectCopier:
         return new
 
     def _decoded(self, item: _Object, *, is_first: bool) -> ObjectHeader:
-        lost = self._lost
-        if lost is None:
+        on_unreadable = self._on_unreadable
+        if on_unreadable is None:
             return oh.decode(self._source, item.address)
-        return oh.decode(self._source, item.address, lambda what: lost(item.names, what) if is_first else None)
+        return oh.decode(self._source, item.address, lambda what: on_unreadable(item.names, what) if is_first else None)
 
     def _holds_references(self, header: ObjectHeader) -> bool:
         """True where elements or attributes of an object name addresses that are known when all is copied."""
@@ -295,28 +295,29 @@ class ObjectCopier:
             if message.type not in _REBUILT_MESSAGES:
                 new.messages.append(self._other(message, datatype, writer, is_first))
         layout = next((message for message in found if message.type == oh.DATA_LAYOUT), None)
-        if is_first and self._lost is not None and layout is not None:
+        if is_first and self._on_unreadable is not None and layout is not None:
             self._datasets.check_single(self._stored(found, datatype))
-        is_rest = self._lost is not None and layout is None and datatype is None  # the rest of its header is lost
+        # The rest of its header cannot be read.
+        is_rest = self._on_unreadable is not None and layout is None and datatype is None
         if is_rest or any(message.type in _GROUP for message in found) or not item.names:
             new.messages += self._group(item, found, writer, is_first)
         if layout is not None:
-            new.messages += self._datasets.messages(self._stored(found, datatype), writer, self._loses(item, writer))
+            new.messages += self._datasets.messages(self._stored(found, datatype), writer, self._noting(item, writer))
         new.messages += self._attributes(item, old, found, writer, is_first)
         count = old.links if self.keeps_link_counts else self._link_counts[item.key]
-        if old.links != 1 or self._lost is not None:
+        if old.links != 1 or self._on_unreadable is not None:
             new.messages.append(oh.reference_count(max(1, count)))
         return new
 
-    def _loses(self, item: _Object, writer: Writer) -> Callable[[str], None] | None:
+    def _noting(self, item: _Object, writer: Writer) -> OnUnreadable | None:
         """Take note of elements that cannot be read, once for each."""
-        lost = self._lost
-        if lost is None or isinstance(writer, SizeProbe):
+        on_unreadable = self._on_unreadable
+        if on_unreadable is None or isinstance(writer, SizeProbe):
             return None
 
         def note(what: str) -> None:
             self._incomplete.add(item.key)
-            lost(item.names, what)
+            on_unreadable(item.names, what)
 
         return note
 
@@ -404,13 +405,13 @@ class ObjectCopier:
             try:
                 items.append(self._attribute(stored, writer, is_first))
             except (CorruptStructureError, UnsupportedFeatureError) as error:
-                if self._lost is None:
+                if self._on_unreadable is None:
                     raise
                 name = attributes.stored_name(stored.body)
                 if name in _MARKERS:
                     self._incomplete.add(item.key)
                 if is_first:
-                    self._lost((*item.names[:-1], (item.names or (b"/",))[-1] + b"@" + name), str(error))
+                    self._on_unreadable((*item.names[:-1], (item.names or (b"/",))[-1] + b"@" + name), str(error))
         if item.key in self._incomplete:  # what is left is not of the type that its marker says
             items = [stored for stored in items if stored.name != _MARKER]
         if not items and info == NO_INFO:
@@ -451,7 +452,7 @@ class ObjectCopier:
         length = dataspace.element_count(attribute.dataspace) * places.size
         if len(attribute.elements) < length:
             raise CorruptStructureError("the elements of an attribute are cut short")
-        if self._lost is not None and length == places.size:
+        if self._on_unreadable is not None and length == places.size:
             self._translator.check(attribute.elements[:length], places)
         elements = self._datasets.elements(attribute.elements[:length], places, writer)
         return Item(attribute.stored_name, attributes.encode(attribute._replace(elements=elements)), stored.order)
@@ -487,16 +488,18 @@ class ObjectCopier:
         try:
             return links.read(self._source, found)
         except (CorruptStructureError, UnsupportedFeatureError) as error:
-            if self._lost is None:
+            if self._on_unreadable is None:
                 raise
             if item.key not in self._salvaged_links:
                 left, is_all, uncertain = links.salvage(self._source, found, self._is_object)
                 self._salvaged_links[item.key] = left
                 if not is_all:
                     self._incomplete.add(item.key)
-                self._lost(item.names, f"the links of the group: {error} ({len(left)} are brought)")
+                self._on_unreadable(item.names, f"the links of the group: {error} ({len(left)} are brought)")
                 for name in uncertain:
-                    self._lost((*item.names, name), "it is there, perhaps in an earlier state: the index is damaged")
+                    self._on_unreadable(
+                        (*item.names, name), "it is there, perhaps in an earlier state: the index is damaged"
+                    )
             return self._salvaged_links[item.key]
 
     def _is_object(self, address: int) -> bool:

@@ -44,7 +44,7 @@ _LONGEST = 1 << 26  # bytes of one header: far beyond any that a program writes
 
 _FRAME, _ORDERED_FRAME = struct.Struct("<BHB"), struct.Struct("<BHBH")  # before a message of version 2
 
-Lost: TypeAlias = "Callable[[str], None] | None"
+OnUnreadable: TypeAlias = "Callable[[str], None]"
 
 
 class Message(NamedTuple):
@@ -107,20 +107,20 @@ def reference_count(links: int) -> Message:
 
 
 @total("an object header", reads=True)
-def decode(source: Source, address: int, lost: Callable[[str], None] | None = None) -> ObjectHeader:
+def decode(source: Source, address: int, on_unreadable: OnUnreadable | None = None) -> ObjectHeader:
     """The header at an address. Raises `CorruptStructureError` for what is none, or is damaged.
 
-    lost: what to do, instead, about the parts behind the first that cannot be read.
+    on_unreadable: called for parts behind the first that cannot be read, instead of raising.
     """
     start = source.read(address, min(16, max(0, source.size - address)))
     if start[:4] == b"OHDR":
-        return _version_2(source, address, start, lost)
+        return _version_2(source, address, start, on_unreadable)
     if start[:2] == b"\x01\x00":
-        return _version_1(source, address, start, lost)
+        return _version_1(source, address, start, on_unreadable)
     raise CorruptStructureError(f"there is no object header at address {address}")
 
 
-def _version_2(source: Source, address: int, start: bytes, lost: Lost) -> ObjectHeader:
+def _version_2(source: Source, address: int, start: bytes, on_unreadable: OnUnreadable | None) -> ObjectHeader:
     flags = start[5]
     if start[4] != 2 or flags & 0xC0:
         raise CorruptStructureError(f"the object header at address {address} is of an unknown version")
@@ -148,9 +148,9 @@ def _version_2(source: Source, address: int, start: bytes, lost: Lost) -> Object
             if skipped == 4 and chunk[:4] != b"OCHK":
                 raise CorruptStructureError(f"no object header goes on at address {place}")
         except CorruptStructureError as error:
-            if lost is None or skipped != 4:
+            if on_unreadable is None or skipped != 4:
                 raise
-            lost(f"a part of its header: {error}")
+            on_unreadable(f"a part of its header: {error}")
             continue
         for message in _messages_2(chunk, skipped, skipped + size, framed):
             if message.type == CONTINUATION:
@@ -180,7 +180,7 @@ def _messages_2(chunk: bytes, at: int, end: int, framed: int) -> list[Message]:
     return out
 
 
-def _version_1(source: Source, address: int, start: bytes, lost: Lost) -> ObjectHeader:
+def _version_1(source: Source, address: int, start: bytes, on_unreadable: OnUnreadable | None) -> ObjectHeader:
     _, _, _, links, size = struct.unpack_from("<BBHII", start)
     header = ObjectHeader(links=links)
     waiting = [(address + 16, size)]
@@ -195,9 +195,9 @@ def _version_1(source: Source, address: int, start: bytes, lost: Lost) -> Object
         try:
             chunk, at = source.read(place, size), 0
         except CorruptStructureError as error:
-            if lost is None or place == address + 16:
+            if on_unreadable is None or place == address + 16:
                 raise
-            lost(f"a part of its header: {error}")
+            on_unreadable(f"a part of its header: {error}")
             continue
         while len(chunk) - at >= 8:
             kind, length, flags = struct.unpack_from("<HHB", chunk, at)
