@@ -16,7 +16,7 @@ from scpstore.core.extras import AssayExtras
 from scpstore.core.sources import LazyRows, RowReader, blocks, whole
 from scpstore.io.csr import INDEX_DTYPES
 from scpstore.io.matrices import CSR_PARTS
-from scpstore.io.pandasframes import remembered
+from scpstore.io.pandasframes import nested
 from scpstore.io.rowreaders import StoredRows
 from scpstore.io.stored import StoredGroup
 
@@ -105,7 +105,7 @@ class _Converted:
 
 def _whole_numbers(known: AssayExtras, layer: str) -> np.dtype[Any] | None:
     """The dtype without fractions that a layer had in AnnData, if it had one."""
-    wanted = remembered(known.origin, DTYPES).get(layer)
+    wanted = nested(known.origin, DTYPES).get(layer)
     if not isinstance(wanted, str):
         return None
     try:

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from scpstore.core.exceptions import ValidationError
 from scpstore.io.anndata_layers import check_not_masked, in_memory
-from scpstore.io.pandasframes import INDEX, remembered, to_pandas, with_origin
+from scpstore.io.pandasframes import INDEX, nested, to_pandas, with_dtypes
 
 _VALUES, _IS_ARRAY = "values", "is_array"  # the only column of a frame that was an array of pandas; mark of its origin
 
@@ -50,7 +50,7 @@ def _plain(value: Any, where: str, name: str, origins: dict[str, Any]) -> Any:
 
 def frame_of(frame: Any, where: str, name: str, origins: dict[str, Any]) -> pl.DataFrame:
     """A frame of pandas as one of polars, whose origin is noted under a name."""
-    made, origin = with_origin(frame, where)
+    made, origin = with_dtypes(frame, where)
     if origin:
         origins[name] = origin
     return made
@@ -58,7 +58,7 @@ def frame_of(frame: Any, where: str, name: str, origins: dict[str, Any]) -> pl.D
 
 def unmapped(values: Mapping[str, Any], origins: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A mapping for AnnData, of what `mapped` made and noted under a name."""
-    known = remembered(origins, name)
+    known = nested(origins, name)
     return {below: _unplain(value, known, below) for below, value in values.items()}
 
 
@@ -66,7 +66,7 @@ def _unplain(value: Any, origins: Mapping[str, Any], name: str) -> Any:
     if isinstance(value, Mapping) and not sp.issparse(value):
         return unmapped(value, origins, name)
     if isinstance(value, pl.DataFrame):
-        origin = remembered(origins, name)
+        origin = nested(origins, name)
         frame = to_pandas(value if INDEX in value.columns else value.with_row_index(INDEX), INDEX, name, origin)
         return frame[_VALUES].array if origin.get(_IS_ARRAY) and _VALUES in frame else frame
     return value

@@ -24,7 +24,7 @@ from scpstore.core.exceptions import ValidationError
 from scpstore.core.history import AggregationLink, ProvenanceLog
 from scpstore.core.matrix import MatrixMetadata
 from scpstore.core.sources import whole
-from scpstore.io.pandasframes import INDEX, to_pandas, with_origin
+from scpstore.io.pandasframes import INDEX, to_pandas, with_dtypes
 
 KEY = "scptensor"
 _VERSION = 1
@@ -121,5 +121,5 @@ def _link(link: AggregationLink) -> dict[str, Any]:
 def _linked(stored: Mapping[str, Any]) -> AggregationLink:
     frame = stored["linkage"]
     if not isinstance(frame, pl.DataFrame):
-        frame, _ = with_origin(frame, "linkage")
+        frame, _ = with_dtypes(frame, "linkage")
     return AggregationLink(str(stored["source_assay"]), str(stored["target_assay"]), frame.drop(INDEX, strict=False))

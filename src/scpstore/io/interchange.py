@@ -25,7 +25,7 @@ from scpstore.io.anndata_layers import DTYPES, as_floats, for_anndata, for_file,
 from scpstore.io.anndata_members import frame_of, mapped, unmapped
 from scpstore.io.carried import KEY, carried, carry
 from scpstore.io.exceptions import IOFormatError, IOWriteError
-from scpstore.io.pandasframes import INDEX, remembered, times_as_text, to_pandas, with_origin
+from scpstore.io.pandasframes import INDEX, nested, times_as_text, to_pandas, with_dtypes
 
 MASK_LAYER = "mask"
 X_LAYER, FRAME = "x_layer", "frame"  # in the origin of an assay, beside `DTYPES`
@@ -78,8 +78,8 @@ def from_anndata(adata: Any, assay: str = "proteins", *, make_unique: bool = Fal
         raise ValidationError(
             f"this is a MuData object: take one of its modalities ({names}): adata.mod[name]", "adata"
         )
-    obs, obs_origin = with_origin(_unique(adata.obs, "obs", make_unique), "obs")
-    var, var_origin = with_origin(_unique(adata.var, "var", make_unique), "var")
+    obs, obs_origin = with_dtypes(_unique(adata.obs, "obs", make_unique), "obs")
+    var, var_origin = with_dtypes(_unique(adata.var, "var", make_unique), "var")
     layers = {name: adata.layers[name] for name in adata.layers if name is not None}  # None: X, from anndata 0.13 on
     x_layer = (
         "X" if "X" not in layers else next(n for n in ("main", *map("main{}".format, range(9))) if n not in layers)
@@ -236,10 +236,10 @@ def _assembled(
             made[f"{name}_{MASK_LAYER}"] = mask_of(source.layers[name].M)
     if main is not None and source.layers[main].M is not None:
         made[MASK_LAYER] = mask_of(source.layers[main].M)
-    obs = to_pandas(container.obs, container.sample_id_col, "obs", remembered(container.extras.origin, FRAME))
-    var = to_pandas(source.var, source.feature_id_col, "var", remembered(known.origin, FRAME))
+    obs = to_pandas(container.obs, container.sample_id_col, "obs", nested(container.extras.origin, FRAME))
+    var = to_pandas(source.var, source.feature_id_col, "var", nested(known.origin, FRAME))
     extras = container.extras
-    of_samples, of_assay = remembered(extras.origin, MEMBERS), remembered(known.origin, MEMBERS)
+    of_samples, of_assay = nested(extras.origin, MEMBERS), nested(known.origin, MEMBERS)
     adata = anndata.AnnData(
         X=None if main is None else values_of(source.layers[main].X, known, main),
         obs=obs,
@@ -253,8 +253,8 @@ def _assembled(
     )
     _carry_into(adata, container, source, main, others)
     if known.raw is not None:
-        of_raw = remembered(of_assay, "raw")
-        raw_var = to_pandas(known.raw.var, INDEX, "raw.var", remembered(of_raw, "var"))
+        of_raw = nested(of_assay, "raw")
+        raw_var = to_pandas(known.raw.var, INDEX, "raw.var", nested(of_raw, "var"))
         varm = unmapped(known.raw.varm, of_raw, "varm")
         adata.raw = anndata.AnnData(X=known.raw.X, obs=obs[[]], var=raw_var, varm=varm)
     return adata

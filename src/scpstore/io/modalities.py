@@ -21,7 +21,7 @@ from scpstore.core.structures import ScpContainer
 from scpstore.io.carried import KEY, carried, carry
 from scpstore.io.exceptions import IOFormatError, IOWriteError
 from scpstore.io.interchange import FRAME, X_LAYER, from_anndata, to_anndata
-from scpstore.io.pandasframes import INDEX, remembered, times_as_text, to_pandas, with_origin
+from scpstore.io.pandasframes import INDEX, nested, times_as_text, to_pandas, with_dtypes
 
 MODALITIES = "modalities"  # in uns of the extras: what each modality says of its own cells
 _X_LAYERS = "x_layers"  # in uns["scptensor"]: the layer that was X, by assay
@@ -62,7 +62,7 @@ def from_mudata(mdata: Any, *, make_unique: bool = False) -> ScpContainer:
     if getattr(mdata, "axis", 0) != 0:
         message = "modalities that share genes (axis=1) are no assays of the same cells: concat them"
         raise ValidationError(message, "mdata")
-    obs, origin = with_origin(mdata.obs, "obs")
+    obs, origin = with_dtypes(mdata.obs, "obs")
     ids = obs.get_column(INDEX).to_list()
     places = {name: place for place, name in enumerate(ids)}
     assays, of_assays, own = {}, {}, {}
@@ -171,7 +171,7 @@ def to_mudata(container: ScpContainer, *, layers: Mapping[str, str] | None = Non
         modalities[name] = to_anndata(part, name, main, layers=others if others else "all" if main is None else ())
         if main is not None and main != "X" and known.origin.get(X_LAYER) != main:
             x_layers[name] = main
-    obs = to_pandas(container.obs, container.sample_id_col, "obs", remembered(container.extras.origin, FRAME))
+    obs = to_pandas(container.obs, container.sample_id_col, "obs", nested(container.extras.origin, FRAME))
     made = MuData(modalities, obs=obs)
     made = made[obs.index].copy() if not made.obs_names.equals(obs.index) else made
     uns = {key: value for key, value in container.extras.uns.items() if key not in (KEY, MODALITIES)}

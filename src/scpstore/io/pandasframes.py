@@ -1,8 +1,8 @@
 """Pandas frames to polars frames and back, column by column, without pyarrow.
 
 What a polars column cannot say of a pandas one (the order of categories, categories of numbers, a nullable dtype, a
-unit of time) is its *origin*, a dict that is kept beside the frame: `{column: {"categories": …, "ordered": …, "dtype":
-…}}` under `COLUMNS`, and the name and the dtype of the index.
+unit of time) is in its `PandasDtypes`, a dict that is kept beside the frame, as `origin`: `{column: {"categories": …,
+"ordered": …, "dtype": …}}` under `COLUMNS`, and the name and the dtype of the index.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scpstore.io.stored import object_array
 INDEX = "_index"
 INDEX_NAME, INDEX_DTYPE = "index_name", "index_dtype"
 COLUMNS = "columns"
-Origin = dict[str, Any]
+PandasDtypes = dict[str, Any]
 # Of pandas for a dtype that does not fit the values, or for a name in a file that is not that of a dtype.
 _NOT_A_DTYPE = (TypeError, ValueError, OverflowError, NotImplementedError, ImportError)
 _UNITS, _SECONDS = ("ms", "us", "ns"), "s"  # of times in polars; what pandas has besides
@@ -32,10 +32,10 @@ _UNITS, _SECONDS = ("ms", "us", "ns"), "s"  # of times in polars; what pandas ha
 
 def from_pandas(frame: Any, where: str) -> pl.DataFrame:
     """A pandas frame as a polars frame whose first column "_index" is the index, as text. Raises `ValidationError`."""
-    return with_origin(frame, where)[0]
+    return with_dtypes(frame, where)[0]
 
 
-def with_origin(frame: Any, where: str) -> tuple[pl.DataFrame, Origin]:
+def with_dtypes(frame: Any, where: str) -> tuple[pl.DataFrame, PandasDtypes]:
     """As `from_pandas`, with what polars cannot say.
 
     Raises `ValidationError` that names the column that has no form.
@@ -43,19 +43,19 @@ def with_origin(frame: Any, where: str) -> tuple[pl.DataFrame, Origin]:
     ids = [str(name) for name in frame.index]
     _check_names(frame, ids, where)
     made = {INDEX: pl.Series(INDEX, ids, dtype=pl.String)}
-    origins: Origin = {}
+    columns: PandasDtypes = {}
     for name in frame.columns:
         if name == INDEX:
             continue
         made[name], known = _from_series(frame[name], name, where)
         if known:
-            origins[name] = known
-    origin: Origin = {COLUMNS: origins} if origins else {}
+            columns[name] = known
+    dtypes: PandasDtypes = {COLUMNS: columns} if columns else {}
     if isinstance(frame.index.name, str):
-        origin[INDEX_NAME] = frame.index.name
+        dtypes[INDEX_NAME] = frame.index.name
     if frame.index.dtype != _text_dtype():
-        origin[INDEX_DTYPE] = str(frame.index.dtype)
-    return pl.DataFrame(made), origin
+        dtypes[INDEX_DTYPE] = str(frame.index.dtype)
+    return pl.DataFrame(made), dtypes
 
 
 def _check_names(frame: Any, ids: list[str], where: str) -> None:
@@ -75,7 +75,7 @@ def _check_names(frame: Any, ids: list[str], where: str) -> None:
         raise ValidationError(message, INDEX)
 
 
-def _from_series(series: Any, name: str, where: str) -> tuple[pl.Series, Origin]:
+def _from_series(series: Any, name: str, where: str) -> tuple[pl.Series, PandasDtypes]:
     dtype = series.dtype
     kind = getattr(dtype, "kind", "O")
     title = type(dtype).__name__
@@ -122,7 +122,7 @@ def _with_nulls(series: pl.Series, missing: np.ndarray[Any, Any]) -> pl.Series:
     return pl.select(pl.when(pl.Series(~missing)).then(series).alias(series.name)).to_series()
 
 
-def _from_categories(series: Any, name: str, where: str) -> tuple[pl.Series, Origin]:
+def _from_categories(series: Any, name: str, where: str) -> tuple[pl.Series, PandasDtypes]:
     """Text categories become an `Enum`; others stay what they are, and the categories are remembered."""
     categories = series.dtype.categories
     codes = series.cat.codes.to_numpy()
@@ -144,7 +144,7 @@ def _from_categories(series: Any, name: str, where: str) -> tuple[pl.Series, Ori
     return values, {"categories": kept if kept.dtype != object else list(categories), **ordered}
 
 
-def _from_times(series: Any, name: str) -> tuple[pl.Series, Origin]:
+def _from_times(series: Any, name: str) -> tuple[pl.Series, PandasDtypes]:
     unit = np.datetime_data(getattr(series.dtype, "base", series.dtype))[0]
     known = {} if unit in _UNITS else {"unit": unit}
     unit = unit if unit in _UNITS else "us"
@@ -159,26 +159,26 @@ def _from_times(series: Any, name: str) -> tuple[pl.Series, Origin]:
 # ---------------------------------------------------------------- to pandas
 
 
-def to_pandas(frame: pl.DataFrame, id_column: str, where: str, origin: Origin | None = None) -> Any:
-    """A polars frame as a pandas frame with the IDs (as text) as its index; `origin`: of `with_origin`."""
+def to_pandas(frame: pl.DataFrame, id_column: str, where: str, dtypes: PandasDtypes | None = None) -> Any:
+    """A polars frame as a pandas frame with the IDs (as text) as its index; `dtypes`: of `with_dtypes`."""
     import pandas as pd
 
-    origin = remembered(origin)
+    dtypes = nested(dtypes)
     ids = [str(value) for value in frame.get_column(id_column).to_list()]
-    index = _index_as_it_was(pd.Index(ids, dtype=_text_dtype(), name=origin.get(INDEX_NAME)), origin.get(INDEX_DTYPE))
+    index = _index_as_it_was(pd.Index(ids, dtype=_text_dtype(), name=dtypes.get(INDEX_NAME)), dtypes.get(INDEX_DTYPE))
     columns = {}
     for series in frame.get_columns():
         if series.name != id_column:
-            known = remembered(origin, COLUMNS, series.name)
+            known = nested(dtypes, COLUMNS, series.name)
             columns[series.name] = _restored(series, where, known)
     return pd.DataFrame(columns, index=index)
 
 
-def remembered(origin: Any, *names: str) -> Origin:
-    """The part of an origin, which may come from any file, below these names: nothing where it is not a dict."""
+def nested(values: Any, *names: str) -> dict[str, Any]:
+    """The dict below these names in values that may come from any file; an empty one where there is none."""
     for name in names:
-        origin = origin.get(name) if isinstance(origin, Mapping) else None
-    return dict(origin) if isinstance(origin, Mapping) else {}
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return dict(values) if isinstance(values, Mapping) else {}
 
 
 def _text_dtype() -> Any:
@@ -199,7 +199,7 @@ def _index_as_it_was(index: Any, dtype: Any) -> Any:
         return index
 
 
-def _restored(series: pl.Series, where: str, known: Origin) -> Any:
+def _restored(series: pl.Series, where: str, known: PandasDtypes) -> Any:
     """The values as the pandas column that they were; as they are where they no longer fit."""
     import pandas as pd
 
