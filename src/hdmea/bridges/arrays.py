@@ -10,7 +10,7 @@ from hdmea.bridges import units as unit_facts
 from hdmea.bridges.binned import TrialBins, trials_of
 from hdmea.bridges.extras import required
 from hdmea.bridges.units import Source
-from hdmea.plot.content import opened
+from hdmea.plot.figure_data import opened
 from hdmea.session.session import PipelineSession
 
 if TYPE_CHECKING:

@@ -84,7 +84,7 @@ def export(
 
 def _template(file: Path, target: Path, overwrite: bool) -> Path:
     from hdmea.bridges.nwb_facts import facts_template
-    from hdmea.plot.content import opened
+    from hdmea.plot.figure_data import opened
 
     with durable.replacing(target, overwrite=overwrite) as temporary:
         temporary.write_text(facts_template(opened(file)), encoding="utf-8")
@@ -94,7 +94,7 @@ def _template(file: Path, target: Path, overwrite: bool) -> Path:
 def _what_to_run(file: Path, output: Path, known: NwbFacts) -> str:
     """The command that says all that is missing, with values of an example; empty where nothing is."""
     from hdmea.bridges.nwb_facts import options_needed
-    from hdmea.plot.content import opened
+    from hdmea.plot.figure_data import opened
 
     options = options_needed(opened(file), known)
     if not options:

@@ -12,7 +12,7 @@ import numpy as np
 from hdmea.bridges import units as unit_facts
 from hdmea.bridges.binned import sections_of
 from hdmea.bridges.units import Source
-from hdmea.plot.content import duration_of, opened
+from hdmea.plot.figure_data import duration_of, opened
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import number
 from hdmea.steps.table import STEPS

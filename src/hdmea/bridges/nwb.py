@@ -17,7 +17,7 @@ from hdmea.bridges.chip import chip_of
 from hdmea.bridges.extras import required
 from hdmea.bridges.nwb_facts import NwbFacts, checked_subject, read_facts, session_facts, start_time_of
 from hdmea.bridges.units import Source
-from hdmea.plot.content import opened
+from hdmea.plot.figure_data import opened
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import number
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError

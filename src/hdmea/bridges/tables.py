@@ -22,7 +22,7 @@ from hdmea.bridges.binned import sections_of, trials_of
 from hdmea.bridges.table_files import FORMATS, TableWriter, checked_format
 from hdmea.bridges.units import Source
 from hdmea.features.scalars import Scalar
-from hdmea.plot.content import opened
+from hdmea.plot.figure_data import opened
 from hdmea.session.session import PipelineSession
 from hdmea.utils.exceptions import ConfigurationError
 

@@ -1,7 +1,7 @@
 """Pictures of a recording: one function a picture, each takes `(data, …, ax=None)` and returns the axes.
 
 `data` is a session or the path of a file, which is read lazily: no more than what is drawn. Needs matplotlib (the extra
-`plot`). What is drawn, as numbers, comes from `hdmea.plot.content`, which needs no matplotlib.
+`plot`). What is drawn, as numbers, comes from `hdmea.plot.figure_data`, which needs no matplotlib.
 """
 
 from typing import Any

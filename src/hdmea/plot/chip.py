@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hdmea.plot import content
+from hdmea.plot import figure_data
 from hdmea.plot.axes import BLUE, CIRCULAR, GREY, RED, SEQUENTIAL, Axes, axes_of, label, nothing
-from hdmea.plot.content import Data, Image
+from hdmea.plot.figure_data import Data, Image
 
 
 def plot_electrical_image(data: Data, unit: str, *, waveforms: int = 3, ax: Axes | None = None) -> Axes:
@@ -46,8 +46,8 @@ def plot_electrical_image(data: Data, unit: str, *, waveforms: int = 3, ax: Axes
     """
     if waveforms < 0:
         raise ValueError(f"waveforms must be 0 or more electrodes, got {waveforms}")
-    session, ax = content.opened(data), axes_of(ax)
-    image = content.image_of(session, content.unit_of(session, unit))
+    session, ax = figure_data.opened(data), axes_of(ax)
+    image = figure_data.image_of(session, figure_data.unit_of(session, unit))
     label(ax, "column (electrodes)", "row (electrodes)", f"{unit}: electrical image")
     if image is None:
         return nothing(ax, "no electrical image")
@@ -69,7 +69,7 @@ def _draw_traces(ax: Axes, image: Image, reach: int) -> None:
     from matplotlib.collections import LineCollection
 
     rows, columns = image.peak_to_peak.shape
-    row, column = content.middle_of(image)
+    row, column = figure_data.middle_of(image)
     scale = 0.9 / (float(image.peak_to_peak.max()) or 1.0)
     along = np.linspace(-0.45, 0.45, len(image.average))
     traces = [
@@ -119,8 +119,8 @@ def plot_unit_map(
     >>> counts = {unit_id: len(unit["spike_times"]) for unit_id, unit in session.units.items()}
     >>> plot_unit_map(session, counts, name="spikes").figure.savefig("map.png")
     """
-    session, ax = content.opened(data), axes_of(ax)
-    places = {unit_id: content.place_of(unit) for unit_id, unit in session.units.items()}
+    session, ax = figure_data.opened(data), axes_of(ax)
+    places = {unit_id: figure_data.place_of(unit) for unit_id, unit in session.units.items()}
     known = {unit_id: place for unit_id, place in places.items() if place is not None}
     without = len(places) - len(known)
     title = f"{len(known)} units" + (f" ({without} without a place)" if without else "")
@@ -174,10 +174,10 @@ def plot_rf_mosaic(
     >>> from hdmea.plot import plot_rf_mosaic
     >>> plot_rf_mosaic("recording.h5").figure.savefig("mosaic.png")
     """
-    session, ax = content.opened(data), axes_of(ax)
-    wanted = [content.unit_of(session, one) for one in (session.units if units is None else units)]
-    name = feature or next((one for unit in wanted for one in content.field_names(unit)), None)
-    found = [] if name is None else [content.field_ellipse(unit, name) for unit in wanted]
+    session, ax = figure_data.opened(data), axes_of(ax)
+    wanted = [figure_data.unit_of(session, one) for one in (session.units if units is None else units)]
+    name = feature or next((one for unit in wanted for one in figure_data.field_names(unit)), None)
+    found = [] if name is None else [figure_data.field_ellipse(unit, name) for unit in wanted]
     shapes = [one for one in found if one is not None]
     label(ax, "x (pixels)", "y (pixels)", f"{len(shapes)} of {len(wanted)} units: {name or 'no averages'}")
     if not shapes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hdmea.plot import content
+from hdmea.plot import figure_data
 from hdmea.plot.axes import BLUE, COLOURS, GREY, Axes, axes_of, label, nothing, open_frame
-from hdmea.plot.content import Data
+from hdmea.plot.figure_data import Data
 
 
 def plot_sections(data: Data, *, bins: int = 1500, ax: Axes | None = None) -> Axes:
@@ -38,8 +38,8 @@ def plot_sections(data: Data, *, bins: int = 1500, ax: Axes | None = None) -> Ax
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
-    session, ax = content.opened(data), axes_of(ax)
-    light, sections = content.light_of(session, bins), content.sections_of(session)
+    session, ax = figure_data.opened(data), axes_of(ax)
+    light, sections = figure_data.light_of(session, bins), figure_data.sections_of(session)
     label(ax, "time (s)", "light reference (ADC counts)", session.dataset_id)
     if light is None and not sections:
         return nothing(ax, "no light reference and no sections")
@@ -98,8 +98,8 @@ def plot_quality(data: Data, measure: str = "rate", *, ax: Axes | None = None) -
     names = {short: long for long, short in MEASURES.items()}
     if measure not in names:
         raise ValueError(f"measure must be one of {', '.join(names)}, not {measure!r}")
-    session, ax = content.opened(data), axes_of(ax)
-    found = content.quality_of(session)
+    session, ax = figure_data.opened(data), axes_of(ax)
+    found = figure_data.quality_of(session)
     values = found[measure][np.isfinite(found[measure])]
     label(ax, names[measure], "units (count)", session.dataset_id)
     if not len(values):

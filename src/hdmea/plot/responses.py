@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hdmea.plot import content
+from hdmea.plot import figure_data
 from hdmea.plot.axes import BLUE, DIVERGING, RED, Axes, axes_of, label, nothing, open_frame
-from hdmea.plot.content import Data, Field, Tuning
+from hdmea.plot.figure_data import Data, Field, Tuning
 
 
 def plot_raster(data: Data, unit: str, movie: str, *, ax: Axes | None = None) -> Axes:
@@ -40,8 +40,8 @@ def plot_raster(data: Data, unit: str, movie: str, *, ax: Axes | None = None) ->
     >>> from hdmea.plot import plot_raster
     >>> plot_raster("recording.h5", "unit_001", "moving_h_bar_s5_d8_3x").figure.savefig("raster.png")
     """
-    session, ax = content.opened(data), axes_of(ax)
-    windows = content.windows_of(session, content.unit_of(session, unit), movie)
+    session, ax = figure_data.opened(data), axes_of(ax)
+    windows = figure_data.windows_of(session, figure_data.unit_of(session, unit), movie)
     label(ax, "time in trial (s)", "trial", f"{unit}: {movie}")
     if windows is None or not len(windows):
         return nothing(ax, f"no spikes cut by {movie}")
@@ -91,10 +91,10 @@ def plot_psth(data: Data, unit: str, movie: str, *, bin_s: float | None = None, 
     """
     if bin_s is not None and not bin_s > 0:
         raise ValueError(f"bin_s must be a positive number of seconds, got {bin_s}")
-    session, ax = content.opened(data), axes_of(ax)
-    windows = content.windows_of(session, content.unit_of(session, unit), movie)
+    session, ax = figure_data.opened(data), axes_of(ax)
+    windows = figure_data.windows_of(session, figure_data.unit_of(session, unit), movie)
     label(ax, "time in trial (s)", "rate (spikes/s)", f"{unit}: {movie}")
-    found = None if windows is None else content.psth_of(windows, bin_s or content.bin_for(windows))
+    found = None if windows is None else figure_data.psth_of(windows, bin_s or figure_data.bin_for(windows))
     if found is None:
         return nothing(ax, f"no trials of {movie}")
     if found.trials > 1:
@@ -141,8 +141,8 @@ def plot_tuning(data: Data, unit: str, feature: str | None = None, *, ax: Axes |
     >>> from hdmea.plot import plot_tuning
     >>> plot_tuning("recording.h5", "unit_001").figure.savefig("tuning.png")
     """
-    session, ax = content.opened(data), axes_of(ax, polar=True)
-    tunings = content.tunings_of(content.unit_of(session, unit))
+    session, ax = figure_data.opened(data), axes_of(ax, polar=True)
+    tunings = figure_data.tunings_of(figure_data.unit_of(session, unit))
     found = next((one for one in tunings if feature in (None, one.feature)), None)
     ax.set_title(f"{unit}: {feature or (found.feature if found else 'tuning')}", fontsize=10, parse_math=False)
     if found is None or not np.isfinite(found.response).any():
@@ -209,10 +209,10 @@ def plot_receptive_field(
     """
     if frames < 1:
         raise ValueError(f"frames must be at least 1, got {frames}")
-    session, ax = content.opened(data), axes_of(ax)
-    one = content.unit_of(session, unit)
-    name = feature or next(iter(content.field_names(one)), None)
-    found = None if name is None else content.field_of(one, name)
+    session, ax = figure_data.opened(data), axes_of(ax)
+    one = figure_data.unit_of(session, unit)
+    name = feature or next(iter(figure_data.field_names(one)), None)
+    found = None if name is None else figure_data.field_of(one, name)
     ax.set_title(f"{unit}: {name or 'receptive field'}", fontsize=10, parse_math=False)
     if found is None:
         return nothing(ax, "no spike-triggered average")

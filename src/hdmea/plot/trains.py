@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hdmea.plot import content
+from hdmea.plot import figure_data
 from hdmea.plot.axes import BLUE, RED, Axes, axes_of, label, nothing, open_frame
-from hdmea.plot.content import Data
+from hdmea.plot.figure_data import Data
 
 
 def plot_isi(
@@ -49,12 +49,12 @@ def plot_isi(
     >>> plot_isi("recording.h5", "unit_001", longest_ms=50.0).figure.savefig("isi.png")
     """
     _check_bins(longest_ms, bin_ms)
-    session, ax = content.opened(data), axes_of(ax)
-    times = content.spikes_s(session, content.unit_of(session, unit))
+    session, ax = figure_data.opened(data), axes_of(ax)
+    times = figure_data.spikes_s(session, figure_data.unit_of(session, unit))
     label(ax, "interval (ms)", "intervals (count)", f"{unit}: intervals")
     if len(times) < 2:
         return nothing(ax, "fewer than two spikes")
-    counts, edges = content.isi_histogram(times, longest_ms, bin_ms)
+    counts, edges = figure_data.isi_histogram(times, longest_ms, bin_ms)
     ax.axvspan(0, refractory_ms, color=RED, alpha=0.2, lw=0, label=f"below {refractory_ms:g} ms")
     ax.stairs(counts, edges, fill=True, color=BLUE)
     ax.set_xlim(0, edges[-1])
@@ -97,12 +97,12 @@ def plot_autocorrelogram(
     >>> plot_autocorrelogram("recording.h5", "unit_001").figure.savefig("pairs.png")
     """
     _check_bins(longest_ms, bin_ms)
-    session, ax = content.opened(data), axes_of(ax)
-    times = content.spikes_s(session, content.unit_of(session, unit))
+    session, ax = figure_data.opened(data), axes_of(ax)
+    times = figure_data.spikes_s(session, figure_data.unit_of(session, unit))
     label(ax, "lag (ms)", "pairs of spikes (count)", f"{unit}: autocorrelogram")
     if len(times) < 2:
         return nothing(ax, "fewer than two spikes")
-    counts, edges = content.autocorrelogram(times, longest_ms, bin_ms)
+    counts, edges = figure_data.autocorrelogram(times, longest_ms, bin_ms)
     ax.stairs(counts, edges, fill=True, color=BLUE)
     ax.set_xlim(edges[0], edges[-1])
     open_frame(ax)
@@ -136,8 +136,8 @@ def plot_waveform(data: Data, unit: str, *, ax: Axes | None = None) -> Axes:
     >>> from hdmea.plot import plot_waveform
     >>> plot_waveform("recording.h5", "unit_001").figure.savefig("waveform.png")
     """
-    session, ax = content.opened(data), axes_of(ax)
-    found = content.waveform_of(session, content.unit_of(session, unit))
+    session, ax = figure_data.opened(data), axes_of(ax)
+    found = figure_data.waveform_of(session, figure_data.unit_of(session, unit))
     label(ax, "time from trough (ms)", "amplitude (unit of the file)", f"{unit}: waveform")
     if found is None:
         return nothing(ax, "no waveform stored")

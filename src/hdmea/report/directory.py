@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from h5burst import durable, page
-from hdmea.plot import content
+from hdmea.plot import figure_data
 from hdmea.report.page import GENERATOR, is_page_of, is_report, may_write, write_page
 from hdmea.session.session import PipelineSession
 from hdmea.utils.cells import plain_text
@@ -123,11 +123,11 @@ def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool, may_ma
         features = _feature_names(session)
     except (OSError, ValueError) as error:
         return Row(file.stem, "unreadable", file.stem, said=" ".join(str(error).split()))
-    duration = content.duration_of(session)
+    duration = figure_data.duration_of(session)
     figures = (
         str(session.unit_count),
         f"{duration:.0f}" if duration > 0 else "",
-        str(len(content.sections_of(session))),
+        str(len(figure_data.sections_of(session))),
         str(len(features)),
         str(len(session.warnings)),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from h5burst import durable, page
-from hdmea.report import gather
+from hdmea.report import page_data
 from hdmea.session.session import PipelineSession
 from hdmea.utils.progress import reporting
 
@@ -96,14 +96,14 @@ def _page(session: PipelineSession, wanted: list[str], forget: bool) -> Iterator
     of_file = own is not None and own.is_file() and len(wanted) == session.unit_count
     mark = _mark(own) if of_file and own is not None else ""  # before anything is read
     yield page.begin(session.dataset_id, GENERATOR, SECTIONS)
-    recording = gather.begin(session)
+    recording = page_data.begin(session)
     with reporting("report") as report:
         for number, name in enumerate(wanted):
-            yield page.data_element(f"unit-{number}", gather.add_unit(recording, name))
+            yield page.data_element(f"unit-{number}", page_data.add_unit(recording, name))
             if forget:
                 session.units[name] = {}
             if report is not None:
                 report(number + 1, len(wanted))
-    yield page.data_element("recording", gather.finish(recording))
+    yield page.data_element("recording", page_data.finish(recording))
     yield page.end("hdmea.report", "pictures.js", "activity.js", "page.js")
     yield mark

@@ -63,6 +63,13 @@ def texts(ax: Any) -> str:
     return " ".join(text.get_text() for text in ax.texts)
 
 
+def test_the_earlier_name_of_the_numbers_behind_pictures_warns() -> None:
+    from hdmea.plot import content, figure_data
+
+    with pytest.warns(DeprecationWarning, match="figure_data"):
+        assert content.psth_of is figure_data.psth_of
+
+
 def test_every_picture_is_listed() -> None:
     assert sorted(f"plot_{name}" for name in ALL) == plot.__all__
 

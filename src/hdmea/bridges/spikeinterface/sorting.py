@@ -12,7 +12,7 @@ from spikeinterface.core import BaseSorting, BaseSortingSegment
 from hdmea.bridges.binned import sections_of
 from hdmea.bridges.tables import filled, wide_rows
 from hdmea.bridges.units import Source
-from hdmea.plot.content import duration_of, opened
+from hdmea.plot.figure_data import duration_of, opened
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import number
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError

@@ -13,7 +13,7 @@ import numpy as np
 import h5burst
 from h5burst.page import finite_numbers, packed
 from hdmea.features.scalars import Scalar
-from hdmea.plot import content
+from hdmea.plot import figure_data
 from hdmea.report.activity import Activity
 from hdmea.report.values import explanation, scalars, unit_and_meaning, values_of
 from hdmea.session import lab_book
@@ -53,44 +53,44 @@ class Recording:
 
     def __post_init__(self) -> None:
         self.activity = Activity(self.session, self.duration_s)
-        self.sections = content.sections_of(self.session)
+        self.sections = figure_data.sections_of(self.session)
 
 
 def begin(session: PipelineSession) -> Recording:
     """A recording of which no unit has been looked at. Looks through all trains where its length is not stored."""
-    return Recording(session, content.duration_of(session))
+    return Recording(session, figure_data.duration_of(session))
 
 
 def add_unit(recording: Recording, name: str) -> Json:
     """One unit's pictures and values for its page; its values go to the columns of the table besides."""
     session = recording.session
     unit = session.units[name]
-    times = content.spikes_s(session, unit)
+    times = figure_data.spikes_s(session, unit)
     values = _own_values(times, recording.duration_s) | values_of(unit)
     _add_values(recording, name, values)
     _note_features(recording, name, unit, values)
-    place = content.place_of(unit)
+    place = figure_data.place_of(unit)
     recording.places.append(None if place is None else list(place))
     recording.activity.add(name, unit, times)
     if recording.duration_s > 0:
         recording.population += np.histogram(times, RATE_BINS, (0, recording.duration_s))[0]
-    fields = [(one, content.field_of(unit, one)) for one in content.field_names(unit)]
+    fields = [(one, figure_data.field_of(unit, one)) for one in figure_data.field_names(unit)]
     _add_ellipse(recording, unit, [one for one, _ in fields])
     return {
         "wave": _wave(session, unit),
-        "isi": [int(count) for count in content.isi_histogram(times)[0]],
+        "isi": [int(count) for count in figure_data.isi_histogram(times)[0]],
         "pairs": _pairs(times),
         "over": _over(times, recording.duration_s),
         "image": _image(session, unit),
         "responses": [_response(session, unit, movie) for movie in _movies(recording, unit)],
         "fields": [_field(one, found) for one, found in fields if found is not None],
-        "tunings": [_tuning(one) for one in content.tunings_of(unit)],
+        "tunings": [_tuning(one) for one in figure_data.tunings_of(unit)],
     }
 
 
 def _own_values(times: Any, duration_s: float) -> dict[str, Scalar]:
     rate = len(times) / duration_s if duration_s > 0 else None
-    below = content.violations(times)
+    below = figure_data.violations(times)
     return {"rate": rate, "spikes": len(times), "violations": None if np.isnan(below) else below}
 
 
@@ -118,7 +118,7 @@ def _note_features(recording: Recording, name: str, unit: Mapping[str, Any], val
 
 def _add_ellipse(recording: Recording, unit: Mapping[str, Any], fields: list[str]) -> None:
     recording.mosaic = recording.mosaic or (fields[0] if fields else "")
-    found = content.field_ellipse(unit, recording.mosaic) if recording.mosaic else None
+    found = figure_data.field_ellipse(unit, recording.mosaic) if recording.mosaic else None
     shape = None if found is None else [found.x, found.y, found.half_major, found.half_minor, found.angle_deg]
     recording.fields.append(shape)
 
@@ -127,13 +127,13 @@ def _add_ellipse(recording: Recording, unit: Mapping[str, Any], fields: list[str
 
 
 def _wave(session: PipelineSession, unit: Mapping[str, Any]) -> Json | None:
-    found = content.waveform_of(session, unit)
+    found = figure_data.waveform_of(session, unit)
     return None if found is None else {"x": finite_numbers(found[0]), "y": finite_numbers(found[1])}
 
 
 def _pairs(times: Any) -> list[int]:
     """The later side of the autocorrelogram; the earlier one is its mirror."""
-    counts = content.autocorrelogram(times)[0]
+    counts = figure_data.autocorrelogram(times)[0]
     return [int(count) for count in counts[len(counts) // 2 :]]
 
 
@@ -143,7 +143,7 @@ def _over(times: Any, duration_s: float) -> list[int] | None:
 
 
 def _image(session: PipelineSession, unit: Mapping[str, Any]) -> Json | None:
-    image = content.image_of(session, unit)
+    image = figure_data.image_of(session, unit)
     if image is None:
         return None
     top = float(image.peak_to_peak.max()) or 1.0
@@ -158,9 +158,9 @@ def _image(session: PipelineSession, unit: Mapping[str, Any]) -> Json | None:
     }
 
 
-def _traces(image: content.Image) -> Json:
+def _traces(image: figure_data.Image) -> Json:
     """The traces about the soma (or the largest one), as 127ths of the largest value of all."""
-    row, column = content.middle_of(image)
+    row, column = figure_data.middle_of(image)
     top, left = max(row - TRACES_REACH, 0), max(column - TRACES_REACH, 0)
     part = image.average[:, top : row + TRACES_REACH + 1, left : column + TRACES_REACH + 1]
     every = -(-len(part) // MAX_OF_TRACE)
@@ -188,8 +188,8 @@ def _movies(recording: Recording, unit: Mapping[str, Any]) -> list[str]:
 
 def _response(session: PipelineSession, unit: Mapping[str, Any], movie: str) -> Json:
     """Raster in ms from each trial's start, and sums and sums of squares over trials of the counts in bins."""
-    windows = content.windows_of(session, unit, movie)
-    psth = None if windows is None else content.psth_of(windows, content.bin_for(windows))
+    windows = figure_data.windows_of(session, unit, movie)
+    psth = None if windows is None else figure_data.psth_of(windows, figure_data.bin_for(windows))
     if windows is None or psth is None:
         return {"movie": movie, "trials": 0}
     every = max(1, -(-len(windows.samples) // MAX_DRAWN))
@@ -213,7 +213,7 @@ def _response(session: PipelineSession, unit: Mapping[str, Any], movie: str) -> 
     }
 
 
-def _field(name: str, found: content.Field) -> Json:
+def _field(name: str, found: figure_data.Field) -> Json:
     shape = found.ellipse
     ellipse = None if shape is None else [shape.x, shape.y, shape.half_major, shape.half_minor, shape.angle_deg]
     middle, reach = found.colour_range
@@ -233,7 +233,7 @@ def _field(name: str, found: content.Field) -> Json:
     }
 
 
-def _frames(found: content.Field, middle: float, reach: float) -> Json:
+def _frames(found: figure_data.Field, middle: float, reach: float) -> Json:
     """Frames of the average, evenly chosen where all are too many, in 255 steps; 255 is not a number."""
     length = len(found.average)
     count = min(length, max(1, MAX_OF_FRAMES // found.space.size))
@@ -244,7 +244,7 @@ def _frames(found: content.Field, middle: float, reach: float) -> Json:
     return {"numbers": numbers.tolist(), "values": packed(steps, "u1")}
 
 
-def _tuning(found: content.Tuning) -> Json:
+def _tuning(found: figure_data.Tuning) -> Json:
     figures = (
         found.preferred_deg, found.half_width_deg, found.dsi, found.dsi_low, found.dsi_high, found.p_value
     )  # fmt: skip
@@ -265,7 +265,7 @@ def finish(recording: Recording) -> Json:
     session = recording.session
     width = recording.duration_s / RATE_BINS
     count = max(len(recording.names), 1)
-    light = content.light_of(session, 1000)
+    light = figure_data.light_of(session, 1000)
     return {
         "name": session.dataset_id,
         "facts": _facts(recording),
@@ -313,7 +313,7 @@ def _known_pitch(session: PipelineSession) -> float | None:
 
 def _um_per_pixel(session: PipelineSession) -> float | None:
     """Width on the retina of a pixel of the noise movie in µm, where chip and stimulus are aligned."""
-    scale = content.value(session.metadata.get(ALIGNMENT) or {}, "scale_px_per_um")
+    scale = figure_data.value(session.metadata.get(ALIGNMENT) or {}, "scale_px_per_um")
     return finite_numbers(1 / scale)[0] if scale > 0 else None
 
 
