@@ -15,7 +15,10 @@ HERE = str(Path(__file__).parent)
 
 _SPIKES = "t = np.arange(0, 10000, 7); o = np.array([0, len(t)])"
 _KERNELS = {
-    "sections": (f"from hdmea.kernels.sections import Trains; {_SPIKES}", "Trains(t, o).cut(np.array([[0, 500]]))"),
+    "sections": (
+        f"from hdmea.kernels.sections import SortedTrains; {_SPIKES}",
+        "SortedTrains(t, o).cut(np.array([[0, 500]]))",
+    ),
     "STA": (
         f"from hdmea.kernels.sta import triggered_average; {_SPIKES}; m = np.zeros((9000, 15, 15), np.uint8)",
         "triggered_average(m, t, o, (-60, 0))",

@@ -22,7 +22,7 @@ import pytest
 import workloads
 from harness import alone
 
-from hdmea.batch.job import Job, JobOptions, Outcome, run_job
+from hdmea.batch.job import Job, JobOptions, JobOutcome, run_job
 from hdmea.batch.run import plan
 from hdmea.demo_full import batch_of_one, compare_full, simulate_full
 from hdmea.pipeline import PipelineSession
@@ -59,7 +59,7 @@ def analysed(simulated):
     return outcome, cpu_s
 
 
-def measured(job: Job) -> tuple[Outcome, float]:
+def measured(job: Job) -> tuple[JobOutcome, float]:
     """In a process of its own, whose CPU seconds are told."""
     return run_job(job), time.process_time()
 

@@ -14,7 +14,7 @@ from naive import kernels as naive
 from h5burst.runtime import simd
 from h5burst.runtime.threads import parallel_map
 from hdmea.kernels import rates, sta
-from hdmea.kernels.sections import Trains
+from hdmea.kernels.sections import SortedTrains
 from hdmea.kernels.trains import to_ragged
 
 THREADS = 2
@@ -69,7 +69,7 @@ def test_sections_of_300_units_and_7_movies(benchmark, gap):
     trains, shown = spikes(), movies(gap)
 
     def ours():
-        prepared = Trains(*to_ragged(trains), threads=THREADS)
+        prepared = SortedTrains(*to_ragged(trains), threads=THREADS)
         return [list(prepared.cut(windows)) for windows in shown]
 
     def same(got, expected):

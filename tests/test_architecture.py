@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -188,3 +189,18 @@ def test_calls_are_not_wide() -> None:
                 if len([one for one in given if one.arg not in ("self", "cls")]) > MAX_PARAMETERS:
                     wide.add(f"{name}.{node.name}")
     assert wide == WIDE_CALLS
+
+
+# Names that two published modules have, and a unit's record with the protocol of what is written of it.
+SHARED_CLASS_NAMES = {"CmcrRecording", "Status", "UnitRecord", "ValidationError"}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """Other classes of one name are private, each to its module."""
+    found = Counter(
+        node.name
+        for path in modules().values()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert {name for name, count in found.items() if count > 1} == SHARED_CLASS_NAMES

@@ -40,7 +40,7 @@ _GONE = {errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF, errno.ECONNRESET}  # 
 
 
 @dataclass
-class Output:
+class OutputSettings:
     """Settings of this run for printing.
 
     ends_with_reader: the command does nothing but print, and has nothing to do once nobody reads it any more.
@@ -80,7 +80,7 @@ def shown(text: object) -> str:
     )
 
 
-output = Output()
+output = OutputSettings()
 
 
 class _ReaderGoneError(BaseException):

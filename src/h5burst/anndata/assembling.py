@@ -55,7 +55,7 @@ def assembled(pieces: Sequence[Piece], width: int, storage: Storage, fill: Any =
         return DenseArray.marked(Array(JoinedRows(pieces, width, fill)))
     if fill is not None and fill != 0:
         raise ValueError(f"fill_value={fill!r} would make a sparse matrix dense: leave it out, or make it dense before")
-    rows = CsrRows(pieces, width)
+    rows = CsrPieces(pieces, width)
     growing = Storage(storage.codec, storage.level, maxshape=(None,))
     parts = {"data": rows.entries("data"), "indices": rows.entries("indices"), "indptr": rows.indptr}
     return sparse_node(Csr, (len(rows.indptr) - 1, width), parts, growing)
@@ -248,7 +248,7 @@ def _overlapping(starts: IntArray, start: int, stop: int) -> tuple[int, int]:
 # ---------------------------------------------------------------- sparse
 
 
-class CsrRows:
+class CsrPieces:
     """Pieces as the three arrays of CSR: `indptr`, and the entries as sources."""
 
     def __init__(self, pieces: Sequence[Piece], width: int) -> None:
@@ -277,7 +277,7 @@ class CsrRows:
 class _Entries:
     """All entries of one array, as an `ArraySource`."""
 
-    def __init__(self, rows: CsrRows, name: str) -> None:
+    def __init__(self, rows: CsrPieces, name: str) -> None:
         self._rows, self._name = rows, name
         self.shape = (int(rows.entry_starts[-1]),)
         self.dtype = rows.dtypes[name]

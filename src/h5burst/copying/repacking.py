@@ -25,7 +25,7 @@ from h5burst.model.errors import (
 )
 from h5burst.model.tree import Storage, escape_link, path_names
 from h5burst.read.file_objects import FileLike, accepts_file_objects
-from h5burst.read.history import History, State, is_only_appended_to
+from h5burst.read.history import History, HistoryState, is_only_appended_to
 from h5burst.read.open_file import OpenFile
 from h5burst.runtime import durable
 from h5burst.runtime.gc_pause import collection_paused
@@ -346,7 +346,7 @@ class _Measured(NamedTuple):
     history: History
     copiers: list[ObjectCopier]
 
-    def live(self, state: State) -> int:
+    def live(self, state: HistoryState) -> int:
         """Length of a file that would hold a state alone."""
         source = Source(self.descriptor, state.end, state.base, _BLOCK_BYTES, _BLOCKS)
         counted = CountingWriter(superblock.SIZE)

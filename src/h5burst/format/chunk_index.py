@@ -12,7 +12,7 @@ import numpy as np
 from h5burst._ext.h5parse import Source
 from h5burst.format import chunk_btree1, extensible_array, fixed_array
 from h5burst.format.btree2 import read_records
-from h5burst.format.chunk_index_elements import ChunkElements, Element, ElementFormat, decode_elements
+from h5burst.format.chunk_index_elements import ChunkElement, ChunkElements, ElementFormat, decode_elements
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.data_layout import BTREE1, BTREE2, FIXED_ARRAY, IMPLICIT, SINGLE, ChunkedLayout
 from h5burst.format.total import total
@@ -112,11 +112,11 @@ def _read_elements(
     form = ElementFormat(0, chunk_bytes, filtered)
     if layout.kind == SINGLE:
         size, mask = layout.single or (chunk_bytes, 0)
-        return [(0, Element(layout.address, size, mask))]
+        return [(0, ChunkElement(layout.address, size, mask))]
     if layout.kind == IMPLICIT:
         if count * chunk_bytes > source.size:
             raise CorruptStructureError("a dataset claims more chunks than the file has room for")
-        return [(i, Element(layout.address + i * chunk_bytes, chunk_bytes, 0)) for i in range(count)]
+        return [(i, ChunkElement(layout.address + i * chunk_bytes, chunk_bytes, 0)) for i in range(count)]
     if layout.kind == FIXED_ARRAY:
         return fixed_array.read_elements(source, layout.address, count, form)
     return extensible_array.read_elements(source, layout.address, chunk_bytes, filtered)
@@ -135,7 +135,7 @@ def _coordinates(places: list[int], whole: tuple[int, ...], limits: tuple[int, .
     return out
 
 
-def _index(grid: tuple[int, ...], coordinates: Numbers, elements: list[Element]) -> ChunkIndex:
+def _index(grid: tuple[int, ...], coordinates: Numbers, elements: list[ChunkElement]) -> ChunkIndex:
     """Chunks outside the grid are left over from a larger shape."""
     inside = np.all((coordinates >= 0) & (coordinates < np.array(grid, dtype=np.int64)), axis=1)
     numbers = np.zeros(len(elements), np.int64)
@@ -168,7 +168,7 @@ def _from_btree2(
 def _from_old_tree(source: Source, layout: ChunkedLayout, grid: tuple[int, ...]) -> ChunkIndex:
     """Keys of size, filter mask and the coordinates of the chunk's first element, one more for the element itself."""
     rank = len(grid)
-    elements: list[Element] = []
+    elements: list[ChunkElement] = []
     coordinates: list[list[int]] = []
     previous: list[int] = []
     for key, address in chunk_btree1.entries(source, layout.address, rank):
@@ -178,6 +178,6 @@ def _from_old_tree(source: Source, layout: ChunkedLayout, grid: tuple[int, ...])
         if coordinates and first <= previous:  # libhdf5 would look for it elsewhere
             raise CorruptStructureError("the chunks of a dataset are not in their order")
         previous = first
-        elements.append(Element(address, size, mask))
+        elements.append(ChunkElement(address, size, mask))
         coordinates.append([at // chunk for at, chunk in zip(first, layout.chunks, strict=True)])
     return _index(grid, np.array(coordinates, np.int64).reshape(-1, rank), elements)

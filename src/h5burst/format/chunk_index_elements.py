@@ -10,7 +10,7 @@ from h5burst.format.constants import UNDEFINED
 from h5burst.model.errors import CorruptStructureError
 
 
-class Element(NamedTuple):
+class ChunkElement(NamedTuple):
     """One chunk: where it is, how many bytes, which filters were left out."""
 
     address: int
@@ -18,7 +18,7 @@ class Element(NamedTuple):
     mask: int
 
 
-ChunkElements: TypeAlias = "list[tuple[int, Element]]"  # number and element of each chunk that was written
+ChunkElements: TypeAlias = "list[tuple[int, ChunkElement]]"  # number and element of each chunk that was written
 
 
 class ElementFormat(NamedTuple):
@@ -38,14 +38,14 @@ def decode_elements(data: bytes, form: ElementFormat, first: int) -> ChunkElemen
     form.check()
     if not form.filtered:
         addresses = enumerate(struct.iter_unpack("<Q", data), first)
-        return [(place, Element(at, form.chunk_bytes, 0)) for place, (at,) in addresses if at != UNDEFINED]
+        return [(place, ChunkElement(at, form.chunk_bytes, 0)) for place, (at,) in addresses if at != UNDEFINED]
     out = []
     for start in range(0, len(data), form.width):
         at = int.from_bytes(data[start : start + 8], "little")
         if at != UNDEFINED:
             size = int.from_bytes(data[start + 8 : start + form.width - 4], "little")
             mask = int.from_bytes(data[start + form.width - 4 : start + form.width], "little")
-            out.append((first + start // form.width, Element(at, size, mask)))
+            out.append((first + start // form.width, ChunkElement(at, size, mask)))
     return out
 
 

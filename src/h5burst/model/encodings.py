@@ -48,7 +48,7 @@ def _parse(text: str) -> Marker:
 
 
 @dataclass(frozen=True)
-class Encoding(Generic[Encode, Decode]):
+class TypeEncoding(Generic[Encode, Decode]):
     """One row of a table: whose values are stored how.
 
     Parameters
@@ -76,7 +76,7 @@ class Encoding(Generic[Encode, Decode]):
         return Marker(self.name, self.version, parameter)
 
 
-Row = TypeVar("Row", bound=Encoding[Any, Any])
+Row = TypeVar("Row", bound=TypeEncoding[Any, Any])
 
 
 class Encodings(Generic[Row]):

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from h5burst.model.encodings import Encoding, Encodings, Marker
+from h5burst.model.encodings import Encodings, Marker, TypeEncoding
 from h5burst.model.tagged_json import from_json, to_json
 from h5burst.model.text import escape_text
 from h5burst.model.tree import UnsupportedValueError
@@ -22,7 +22,7 @@ DecodeScalar: TypeAlias = Callable[[Any, str], Any]  # what is stored, parameter
 
 
 @dataclass(frozen=True)
-class ScalarEncoding(Encoding[EncodeScalar, DecodeScalar]):
+class ScalarEncoding(TypeEncoding[EncodeScalar, DecodeScalar]):
     """is_list: it is stored as an array of one axis rather than as a single value."""
 
     is_list: bool = False

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from h5burst.model import pandas_scalars
-from h5burst.model.encodings import Encoding, Encodings, Marker
+from h5burst.model.encodings import Encodings, Marker, TypeEncoding
 from h5burst.model.tree import UnsupportedValueError
 
 TAG = "__type__"
@@ -338,52 +338,54 @@ def _same(stored: Any) -> Any:
 # Types of most values, and whether JSON has a value of them as it is: these need not be looked up.
 _MOSTLY_PLAIN: dict[type, Callable[[Any], bool]] = {str: str.isascii, float: math.isfinite}
 
-_Row: TypeAlias = Encoding[Callable[[Any, str], Any], Callable[[Any], Any]]  # value, path -> JSON; JSON -> value
+_Row: TypeAlias = TypeEncoding[Callable[[Any, str], Any], Callable[[Any], Any]]  # value, path -> JSON; JSON -> value
 
 # The first row that takes a value stores it: a datetime is also a date. Rows without a name are plain JSON.
 _ENCODINGS: Encodings[_Row] = Encodings(
-    Encoding("", (type(None), bool), lambda v, p: v, _same),
-    Encoding(
+    TypeEncoding("", (type(None), bool), lambda v, p: v, _same),
+    TypeEncoding(
         "numpy.scalar", (np.generic,), lambda v, p: _array_parts(np.asarray(v), p), lambda v: _array_from_parts(v)[()]
     ),
-    Encoding("numpy.masked", (np.ma.MaskedArray,), _masked_parts, _masked_from_parts),
-    Encoding("numpy.ndarray", (np.ndarray,), _array_parts, _array_from_parts),
-    Encoding("", (int,), lambda v, p: int(v), _same, accepts=lambda v: v.bit_length() <= _MAX_INT_BITS),
-    Encoding("int", (int,), lambda v, p: hex(v), lambda v: int(v, 16)),
-    Encoding("", (float,), lambda v, p: float(v), _same, accepts=math.isfinite),
-    Encoding("float", (float,), lambda v, p: _float_text(float(v)), _float_from_text),
-    Encoding("", (str,), lambda v, p: str.__str__(v), _same, accepts=_is_utf8),
-    Encoding(
+    TypeEncoding("numpy.masked", (np.ma.MaskedArray,), _masked_parts, _masked_from_parts),
+    TypeEncoding("numpy.ndarray", (np.ndarray,), _array_parts, _array_from_parts),
+    TypeEncoding("", (int,), lambda v, p: int(v), _same, accepts=lambda v: v.bit_length() <= _MAX_INT_BITS),
+    TypeEncoding("int", (int,), lambda v, p: hex(v), lambda v: int(v, 16)),
+    TypeEncoding("", (float,), lambda v, p: float(v), _same, accepts=math.isfinite),
+    TypeEncoding("float", (float,), lambda v, p: _float_text(float(v)), _float_from_text),
+    TypeEncoding("", (str,), lambda v, p: str.__str__(v), _same, accepts=_is_utf8),
+    TypeEncoding(
         "str",
         (str,),
         lambda v, p: str.__str__(v).encode("utf-8", "surrogatepass").hex(),
         lambda v: bytes.fromhex(v).decode("utf-8", "surrogatepass"),
     ),
-    Encoding("", (Mapping,), _plain_mapping, _same, accepts=_is_plain_mapping),
-    Encoding("dict", (Mapping,), _pairs, lambda v: {_from_plain(key): _from_plain(item) for key, item in v}),
-    Encoding("", (list,), _items, _same),
-    Encoding("pandas", (object,), pandas_scalars.parts_of, pandas_scalars.from_parts, accepts=pandas_scalars.is_one),
-    Encoding("tuple", (tuple,), _items, lambda v: tuple(map(_from_plain, v))),
-    Encoding("frozenset", (frozenset,), _sorted_items, lambda v: frozenset(map(_from_plain, v))),
-    Encoding("set", (set,), _sorted_items, lambda v: set(map(_from_plain, v))),
-    Encoding(
+    TypeEncoding("", (Mapping,), _plain_mapping, _same, accepts=_is_plain_mapping),
+    TypeEncoding("dict", (Mapping,), _pairs, lambda v: {_from_plain(key): _from_plain(item) for key, item in v}),
+    TypeEncoding("", (list,), _items, _same),
+    TypeEncoding(
+        "pandas", (object,), pandas_scalars.parts_of, pandas_scalars.from_parts, accepts=pandas_scalars.is_one
+    ),
+    TypeEncoding("tuple", (tuple,), _items, lambda v: tuple(map(_from_plain, v))),
+    TypeEncoding("frozenset", (frozenset,), _sorted_items, lambda v: frozenset(map(_from_plain, v))),
+    TypeEncoding("set", (set,), _sorted_items, lambda v: set(map(_from_plain, v))),
+    TypeEncoding(
         "complex",
         (complex,),
         lambda v, p: [_float_text(v.real), _float_text(v.imag)],
         lambda v: complex(*map(_float_from_text, v)),
     ),
-    Encoding("bytes", (bytes,), _base64, base64.b64decode),
-    Encoding("bytearray", (bytearray,), _base64, lambda v: bytearray(base64.b64decode(v))),
-    Encoding("datetime", (datetime,), _datetime_parts, _datetime_from_parts),
-    Encoding("date", (date,), lambda v, p: v.isoformat(), date.fromisoformat),
-    Encoding("time", (time,), _time_parts, _time_from_parts),
-    Encoding(
+    TypeEncoding("bytes", (bytes,), _base64, base64.b64decode),
+    TypeEncoding("bytearray", (bytearray,), _base64, lambda v: bytearray(base64.b64decode(v))),
+    TypeEncoding("datetime", (datetime,), _datetime_parts, _datetime_from_parts),
+    TypeEncoding("date", (date,), lambda v, p: v.isoformat(), date.fromisoformat),
+    TypeEncoding("time", (time,), _time_parts, _time_from_parts),
+    TypeEncoding(
         "timedelta",
         (timedelta,),
         lambda v, p: [v.days, v.seconds, v.microseconds],
         lambda v: timedelta(days=v[0], seconds=v[1], microseconds=v[2]),
     ),
-    Encoding("decimal", (Decimal,), _text, Decimal),
-    Encoding("uuid", (UUID,), _text, UUID),
-    Encoding("path", (PurePath,), _text, Path),
+    TypeEncoding("decimal", (Decimal,), _text, Decimal),
+    TypeEncoding("uuid", (UUID,), _text, UUID),
+    TypeEncoding("path", (PurePath,), _text, Path),
 )

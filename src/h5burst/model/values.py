@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from h5burst.model.array_values import decode_array, encode_array, encode_source
-from h5burst.model.encodings import Encoding, Encodings, Marker
+from h5burst.model.encodings import Encodings, Marker, TypeEncoding
 from h5burst.model.scalars import PLAIN_SCALARS, SCALARS, decode_scalar, encode_scalar, plain_scalar
 from h5burst.model.source import ArraySource, is_source
 from h5burst.model.tagged_json import from_json, load_json, load_texts, to_json
@@ -292,19 +292,21 @@ def _same(values: Any, marker: Marker) -> Any:
 
 
 _ARRAY = Marker("ndarray")
-_NodeEncoding: TypeAlias = Encoding[Callable[[Any, _ValuePlace], Node], Callable[[dict[Any, Any], Marker], Any]]
+_NodeEncoding: TypeAlias = TypeEncoding[Callable[[Any, _ValuePlace], Node], Callable[[dict[Any, Any], Marker], Any]]
 
 # Readers get what the group holds. Rows without a name write the marker of their own table, or none.
 _NODES: Encodings[_NodeEncoding] = Encodings(
-    Encoding("", PLAIN_SCALARS, _scalar, _same),
-    Encoding("", (Mapping,), _mapping, _same),
-    Encoding("list", (list,), _items, _in_order, accepts=_needs_group),
-    Encoding("tuple", (tuple,), _items, lambda values, marker: tuple(_in_order(values, marker)), accepts=_needs_group),
-    Encoding("", (type(None),), lambda value, place: Array(None), _same),
-    Encoding("masked", (np.ma.MaskedArray,), _masked, _from_masked),
-    Encoding("", (np.ndarray,), _array, _same),
-    Encoding("", (object,), _array, _same, accepts=is_source),
-    Encoding("", (object,), _scalar, _same),
+    TypeEncoding("", PLAIN_SCALARS, _scalar, _same),
+    TypeEncoding("", (Mapping,), _mapping, _same),
+    TypeEncoding("list", (list,), _items, _in_order, accepts=_needs_group),
+    TypeEncoding(
+        "tuple", (tuple,), _items, lambda values, marker: tuple(_in_order(values, marker)), accepts=_needs_group
+    ),
+    TypeEncoding("", (type(None),), lambda value, place: Array(None), _same),
+    TypeEncoding("masked", (np.ma.MaskedArray,), _masked, _from_masked),
+    TypeEncoding("", (np.ndarray,), _array, _same),
+    TypeEncoding("", (object,), _array, _same, accepts=is_source),
+    TypeEncoding("", (object,), _scalar, _same),
 )
 
 

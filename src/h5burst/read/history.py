@@ -94,7 +94,7 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode() for one in text)
 
 
-class State(NamedTuple):
+class HistoryState(NamedTuple):
     """One state of a file: its number, and what its superblock says (see `superblock.Whole`).
 
     head: the bytes at the base that open it.
@@ -311,13 +311,15 @@ class History:
         mark = 0 if self.mark_ns is None else references.MARK_BYTES
         return self.start.end + mark + self.trailer.length
 
-    def state(self, at: At) -> State:
+    def state(self, at: At) -> HistoryState:
         """A state by its number (negative: from the newest, -1), by the time at which it was the newest, or by commit.
 
         Raises `LookupError` for one that there is not, `TypeError` and `ValueError` for what names none.
         """
         number = self._number(at)
-        now = State(self.number, self.start.root, self.start.end, self.start.base, self.start.data[: superblock.SIZE])
+        now = HistoryState(
+            self.number, self.start.root, self.start.end, self.start.base, self.start.data[: superblock.SIZE]
+        )
         if number == now.number:
             return now
         head = self._head_before(number + 1)
@@ -341,7 +343,7 @@ class History:
             return "it was dropped by compacting" if number >= first.number - 1 else first.note
         return f"the newest is {self.number}"
 
-    def _state(self, number: int, head: bytes) -> State:
+    def _state(self, number: int, head: bytes) -> HistoryState:
         """The state that a superblock of then names. Raises `CorruptFileError`."""
         try:
             rest = self._source.read(superblock.SIZE, superblock.SIZE) if head[8:9] == b"\0" else b""
@@ -351,7 +353,7 @@ class History:
             raise CorruptFileError(self.path, what) from error
         if found.root >= found.end - found.base or found.end > self.start.end:
             raise CorruptFileError(self.path, f"the root of state {number} is outside the file")
-        return State(number, found.root, found.end, found.base, head)
+        return HistoryState(number, found.root, found.end, found.base, head)
 
     def witness(self) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
         """Places of the file and what is there: as long as that is so, its states are the same."""
@@ -359,7 +361,7 @@ class History:
         behind = self._source.read(self.start.end - self.start.base, self.used_bytes - self.start.end)
         return head, (self.start.end, behind)
 
-    def holds(self, state: State) -> bool:
+    def holds(self, state: HistoryState) -> bool:
         """True where a state is one of this file's, now or earlier."""
         try:
             return self.state(state.number) == state

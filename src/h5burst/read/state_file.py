@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from h5burst._ext.h5parse import HeadedStream, Source
 from h5burst.model.errors import StaleFileError
 from h5burst.read.file_objects import FileLike
-from h5burst.read.history import At, History, State, opened
+from h5burst.read.history import At, History, HistoryState, opened
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -30,7 +30,7 @@ class StateFile(io.RawIOBase):
     ----------
     name : str
         The file.
-    state : State
+    state : HistoryState
         Its number, and what its superblock says.
 
     Examples
@@ -44,7 +44,7 @@ class StateFile(io.RawIOBase):
     False
     """
 
-    def __init__(self, path: str, at: At, *, trust: bool = False, expected: State | None = None) -> None:
+    def __init__(self, path: str, at: At, *, trust: bool = False, expected: HistoryState | None = None) -> None:
         super().__init__()
         self.name = path
         self._trust, self._descriptor = trust, -1
@@ -169,7 +169,7 @@ class StateFile(io.RawIOBase):
             raise ValueError(f"{self._label()} was closed")
 
 
-def _reopened(path: str, state: State, trust: bool) -> StateFile:
+def _reopened(path: str, state: HistoryState, trust: bool) -> StateFile:
     return StateFile(path, state.number, trust=trust, expected=state)
 
 

@@ -21,10 +21,10 @@ REMOVED: Final = Removed()
 
 
 @dataclass(slots=True)
-class Change:
+class ObjectChange:
     """An object of the file: new attributes, new children, rows to append.
 
-    A child is another `Change` of what is there, a node that is new, or REMOVED.
+    A child is another `ObjectChange` of what is there, a node that is new, or REMOVED.
     """
 
     existing: StoredObject
@@ -36,10 +36,10 @@ class Change:
     def is_empty(self) -> bool:
         """True where nothing changes, in it and below it."""
         below = self.children.values()
-        return not (self.attrs or self.rows) and all(isinstance(c, Change) and c.is_empty for c in below)
+        return not (self.attrs or self.rows) and all(isinstance(c, ObjectChange) and c.is_empty for c in below)
 
 
-Child: TypeAlias = "Change | Group | Array | Removed"
+Child: TypeAlias = "ObjectChange | Group | Array | Removed"
 
 
 def merged_attributes(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def merged_attributes(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any
     return {name: value for name, value in {**old, **new}.items() if value is not None or name not in new}
 
 
-def overlaid(change: Change, base: Node) -> Node:
+def overlaid(change: ObjectChange, base: Node) -> Node:
     """A node of the file as it will be; `base` is read only where it has to be."""
     if isinstance(base, Array):
         data = base.data if base.data is None or not change.rows else Joined.of([base.data, *change.rows])
@@ -56,7 +56,7 @@ def overlaid(change: Change, base: Node) -> Node:
     for name, child in change.children.items():
         if isinstance(child, Removed):
             children.pop(name, None)
-        elif isinstance(child, Change):
+        elif isinstance(child, ObjectChange):
             if name in children:  # else it is nothing that trees have, such as a committed datatype
                 children[name] = overlaid(child, children[name])
         else:

@@ -17,20 +17,27 @@ from h5burst.format.info_message import Info
 from h5burst.format.object_header import Message, ObjectHeader
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
 from h5burst.model.tree import escape_attribute, escape_link
-from h5burst.read.history import State
+from h5burst.read.history import HistoryState
 from h5burst.runtime import durable
-from h5burst.write.changes import Change, Removed
+from h5burst.write.changes import ObjectChange, Removed
 from h5burst.write.edit_writer import EditWriter
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.native import NeedsLibhdf5Error
-from h5burst.write.notes import Note, record_of
+from h5burst.write.notes import EditNote, record_of
 from h5burst.write.reserve import Reserve
 
 if TYPE_CHECKING:
     from h5burst._ext.h5emit import TreeWriter
 
 
-def commit(file: EditedFile, root: Change | State, writer: EditWriter, note: Note | None, *, flush: bool = True) -> str:
+def commit(
+    file: EditedFile,
+    root: ObjectChange | HistoryState,
+    writer: EditWriter,
+    note: EditNote | None,
+    *,
+    flush: bool = True,
+) -> str:
     """Write the changes and switch to them.
 
     root: a state of earlier whose root becomes that of the file again. writer: what has seen all nodes that were put.
@@ -65,7 +72,7 @@ def commit(file: EditedFile, root: Change | State, writer: EditWriter, note: Not
 class _Append:
     """The bytes that one commit appends: objects, the record, the mark and the trailer behind the new end."""
 
-    def __init__(self, file: EditedFile, note: Note | None, flush: bool) -> None:
+    def __init__(self, file: EditedFile, note: EditNote | None, flush: bool) -> None:
         self._file, self._note, self._flush = file, note, flush
         self._at = file.appends_at
         self.version = 3 if file.start.version == 3 else 2  # programs that could read the file still can
@@ -76,12 +83,14 @@ class _Append:
         self._size = 0  # of all but the reserve
         self._newest: history.Record | None = None
 
-    def write(self, stream: io.FileIO, root: Change | State, writer: EditWriter) -> tuple[int, int]:
+    def write(self, stream: io.FileIO, root: ObjectChange | HistoryState, writer: EditWriter) -> tuple[int, int]:
         """Everything but the superblock. Returns the new address of the root, from the base, and the new end."""
         file, base = self._file, self._file.start.base
         stream.seek(self._at)
         with writer.writing_to(stream, self._at - base, self._reserve.before) as tree:
-            address = root.root if isinstance(root, State) else _Rewriter(file, tree, writer.threads).rewrite(root)
+            address = (
+                root.root if isinstance(root, HistoryState) else _Rewriter(file, tree, writer.threads).rewrite(root)
+            )
             newest = self._record(tree)
             end = tree.append(b"")
             mark = references.encode_mark(address, end, version=self.version, changed_ns=self.changed_ns)
@@ -183,7 +192,7 @@ class _Rewriter:
     def __init__(self, file: EditedFile, writer: TreeWriter, threads: int | None) -> None:
         self._file, self._writer, self._threads = file, writer, threads
 
-    def rewrite(self, change: Change) -> int:
+    def rewrite(self, change: ObjectChange) -> int:
         """The new address of a changed object."""
         existing = change.existing
         old = existing.header
@@ -196,7 +205,7 @@ class _Rewriter:
                 if isinstance(child, Removed):
                     if existing.links.find(link) is not None:
                         new[link] = None
-                elif isinstance(child, Change):
+                elif isinstance(child, ObjectChange):
                     if not child.is_empty:
                         new[link] = self.rewrite(child)
                 else:

@@ -13,24 +13,24 @@ VARIABLE = "H5BURST_HISTORY"  # 0: no edit leaves a record
 
 
 @dataclass(frozen=True)
-class Note:
+class EditNote:
     """message: of the edit; restored_from: the state that it restores, -1 for none."""
 
     message: str | None = None
     restored_from: int = -1
 
 
-def note_of(message: str | None, keeps_history: bool) -> Note | None:
+def note_of(message: str | None, keeps_history: bool) -> EditNote | None:
     """The note that an edit leaves; None for nothing. Raises `TypeError` and `ValueError` for what is no message."""
     if message is not None:
         if not isinstance(message, str):
             raise TypeError(f"the message of an edit is text, not {type(message).__name__}")
         if len(message.encode("utf-8", "surrogatepass")) > history.LONGEST_MESSAGE:
             raise ValueError(f"the message of an edit has at most {history.LONGEST_MESSAGE} bytes: shorten it")
-    return Note(message) if keeps_history and os.environ.get(VARIABLE, "") != "0" else None
+    return EditNote(message) if keeps_history and os.environ.get(VARIABLE, "") != "0" else None
 
 
-def record_of(file: EditedFile, note: Note, address: int, time_ns: int, appends_at: int) -> Record:
+def record_of(file: EditedFile, note: EditNote, address: int, time_ns: int, appends_at: int) -> Record:
     """The record of a commit at `address`, which is the last thing before the new end of the file."""
     from h5burst import __version__
 

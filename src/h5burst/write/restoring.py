@@ -9,7 +9,7 @@ from h5burst.read.history import At, Commit, History, commit_of
 from h5burst.write.commit import commit
 from h5burst.write.edit_writer import EditWriter
 from h5burst.write.edited_file import EditedFile
-from h5burst.write.notes import Note, note_of
+from h5burst.write.notes import EditNote, note_of
 
 
 def restore(path: str | os.PathLike[str], at: At, message: str | None = None, *, wait: float = 0) -> Commit:
@@ -111,7 +111,7 @@ def _history(file: EditedFile) -> History:
 def _restored(file: EditedFile, number: int, message: str | None) -> Commit:
     history = _history(file)
     said = note_of(f"restored state {number}" if message is None else message, True)
-    note = None if said is None else Note(said.message, number)
+    note = None if said is None else EditNote(said.message, number)
     with naming_file(file.path):
         commit(file, history.state(number), EditWriter(None, None), note)
     now = History(file.descriptor, str(file.path))

@@ -20,7 +20,7 @@ from h5burst.model.tree import Array, Group, Node, Storage, escape_link, path_na
 from h5burst.read.lazy import open_tree
 from h5burst.runtime.threads import thread_count
 from h5burst.write.appendable import AppendableDataset, check_rows
-from h5burst.write.changes import REMOVED, Change, Joined, Removed, merged_attributes, overlaid
+from h5burst.write.changes import REMOVED, Joined, ObjectChange, Removed, merged_attributes, overlaid
 from h5burst.write.commit import commit
 from h5burst.write.copied_edit import CopiedEdit
 from h5burst.write.edit_writer import EditWriter
@@ -30,7 +30,7 @@ from h5burst.write.notes import note_of
 from h5burst.write.preflight import check_attributes, validated
 
 Path = tuple[str, ...]
-_Holder = Change | Group | Array
+_Holder = ObjectChange | Group | Array
 _DEEPEST = 256  # groups on the way to a change, each of which is rewritten by a call inside a call
 
 
@@ -148,7 +148,7 @@ class Transaction:
         self._log: list[tuple[str, Any]] = []  # all requests, in case they must be repeated in a copy
         self._owned: dict[int, Group] = {}  # groups that were made here, not given by the caller
         self._copied: CopiedEdit | None = None
-        self._root: Change | None = None
+        self._root: ObjectChange | None = None
         self.reason = ""
         try:
             if self._file.copy_reason is not None:
@@ -326,9 +326,9 @@ class Transaction:
         self._log.clear()
 
     def _look_at_root(self) -> None:
-        self._root = Change(self._file.look_up(self._file.start.root))
+        self._root = ObjectChange(self._file.look_up(self._file.start.root))
 
-    def _change(self) -> Change:
+    def _change(self) -> ObjectChange:
         if self._root is None:
             raise CorruptFileError(self.path, "it has no root")
         return self._root
@@ -340,21 +340,21 @@ class Transaction:
         holder = self._group(path[:-1])
         holder.children[path[-1]] = node
 
-    def _group(self, path: Path) -> Change | Group:
+    def _group(self, path: Path) -> ObjectChange | Group:
         """The group at a path, made where it is missing."""
-        holder: Change | Group = self._change()
+        holder: ObjectChange | Group = self._change()
         for number, name in enumerate(path):
             child = self._child(holder, name)
             if child is None:
                 child = self._own(Group())
                 holder.children[name] = child
-            if isinstance(child, Array) or (isinstance(child, Change) and child.existing.links is None):
+            if isinstance(child, Array) or (isinstance(child, ObjectChange) and child.existing.links is None):
                 where = "/".join(path[: number + 1])
                 raise OSError(f"/{where} in {self.path} is a dataset, not a group: remove it first")
             holder = child
         return holder
 
-    def _child(self, holder: Change | Group, name: str) -> _Holder | None:
+    def _child(self, holder: ObjectChange | Group, name: str) -> _Holder | None:
         """A child that may be changed from here on; None where there is none."""
         found = holder.children.get(name)
         if isinstance(found, Removed):
@@ -371,7 +371,7 @@ class Transaction:
             return None
         if link.address is None:
             raise NeedsLibhdf5Error(f"a soft or external link on the way ({name})")
-        change = Change(self._file.look_up(link.address))
+        change = ObjectChange(self._file.look_up(link.address))
         holder.children[name] = change
         return change
 
@@ -379,9 +379,9 @@ class Transaction:
         self._owned[id(group)] = group
         return group
 
-    def _object(self, path: Path) -> tuple[Change | Group | None, _Holder]:
+    def _object(self, path: Path) -> tuple[ObjectChange | Group | None, _Holder]:
         """The object at a path and what holds it. `KeyError` where there is none."""
-        holder: Change | Group | None = None
+        holder: ObjectChange | Group | None = None
         found: _Holder | None = self._change()
         for name in path:
             if isinstance(found, Array) or found is None:
@@ -394,7 +394,7 @@ class Transaction:
     def _set_attributes(self, path: Path, attrs: dict[str, Any]) -> None:
         self._writer.check_attributes({name: value for name, value in attrs.items() if value is not None})
         holder, found = self._object(path)
-        if isinstance(found, Change):
+        if isinstance(found, ObjectChange):
             found.attrs.update(attrs)
         elif isinstance(found, Group):
             found.attrs = merged_attributes(found.attrs, attrs)
@@ -424,7 +424,7 @@ class Transaction:
     def _append(self, path: Path, rows: Any) -> None:
         holder, found = self._object(path)
         where = f"/{'/'.join(path)}"
-        if isinstance(found, Change):
+        if isinstance(found, ObjectChange):
             if not found.existing.is_dataset:
                 raise ValueError(f"{where} is not a dataset")
             growing: AppendableDataset | None = self._file.growing.get(found.existing.address)

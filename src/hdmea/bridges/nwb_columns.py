@@ -18,7 +18,7 @@ def text_of(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-class Table:
+class DynamicTable:
     """A DynamicTable: a group with `id`, `colnames` and a dataset a column, ragged ones with an index beside.
 
     Arrays are read when they are asked for.

@@ -14,7 +14,7 @@ import numpy as np
 
 from h5burst import Array, CorruptFileError, Group, read_tree
 from hdmea.bridges import nwb_restore
-from hdmea.bridges.nwb_columns import Table, text_of
+from hdmea.bridges.nwb_columns import DynamicTable, text_of
 from hdmea.io.cmcr import DEFAULT_RATE_HZ
 from hdmea.io.unit_names import unit_names
 from hdmea.session.session import PipelineSession
@@ -109,7 +109,7 @@ def _session(
     name = dataset_id or origin.get("dataset_id") or path.stem
     session = PipelineSession(name, output_dir=Path(output_dir), memory_budget=memory_budget)
     session.source_files = {"nwb_path": path}
-    table = Table(units) if isinstance(units := tree.children.get("units"), Group) else None
+    table = DynamicTable(units) if isinstance(units := tree.children.get("units"), Group) else None
     rate = _rate(tree, table, origin, rate_hz, session)
     if table is None or "spike_times" not in table:
         _warn(session, f"{path} has no units with spike times")
@@ -143,7 +143,7 @@ def _warn(session: PipelineSession, message: str) -> None:
 
 
 def _rate(
-    tree: Group, table: Table | None, origin: Mapping[str, str], given: float | None, session: PipelineSession
+    tree: Group, table: DynamicTable | None, origin: Mapping[str, str], given: float | None, session: PipelineSession
 ) -> float:
     if given is not None:
         if not 0 < given < float("inf"):
@@ -191,7 +191,9 @@ def _facts(tree: Group) -> dict[str, Any]:
 # ---------------------------------------------------------------- units
 
 
-def _units(table: Table, tree: Group, rate: float, path: Path, session: PipelineSession) -> dict[str, dict[str, Any]]:
+def _units(
+    table: DynamicTable, tree: Group, rate: float, path: Path, session: PipelineSession
+) -> dict[str, dict[str, Any]]:
     names = _names(table)
     places = nwb_restore.electrode_places(tree, table)
     waves = table.rows("waveform_mean") if table.dimensions("waveform_mean") == 2 else None
@@ -215,7 +217,7 @@ def _units(table: Table, tree: Group, rate: float, path: Path, session: Pipeline
     return units
 
 
-def _names(table: Table) -> list[str]:
+def _names(table: DynamicTable) -> list[str]:
     """IDs as an export gave them, else by the table's, else by row."""
     stored = table.single("unit_name") if table.is_single("unit_name") else []
     if stored and stored == unit_names(stored):
@@ -233,7 +235,7 @@ def _add_intervals(tree: Group, session: PipelineSession, rate: float) -> None:
     for name, child in group.children.items() if isinstance(group, Group) else ():
         if not isinstance(child, Group):
             continue
-        table = Table(child)
+        table = DynamicTable(child)
         if not (table.is_single("start_time") and table.is_single("stop_time")) or not len(table):
             continue
         bounds = np.stack([np.asarray(table.single(one), np.float64) for one in ("start_time", "stop_time")], axis=1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from h5burst import Array, Group, as_source
-from hdmea.bridges.nwb_columns import Table, text_of
+from hdmea.bridges.nwb_columns import DynamicTable, text_of
 from hdmea.session.session import PipelineSession
 from hdmea.steps.run_step import Outcome
 from hdmea.steps.sectioning import SectionResult, TrialWindows, cut_trials
@@ -34,21 +34,21 @@ def provenance(tree: Group) -> dict[str, str]:
     group = _group(tree, "processing", "misc", "provenance")
     if group is None:
         return {}
-    table = Table(group)
+    table = DynamicTable(group)
     if not (table.is_single("key") and table.is_single("value")):
         return {}
     found = {str(key): str(value) for key, value in zip(table.single("key"), table.single("value"), strict=True)}
     return found if found.get("exported_by", "").startswith("hdmea ") else {}
 
 
-def electrode_places(tree: Group, units: Table) -> list[dict[str, Any]]:
+def electrode_places(tree: Group, units: DynamicTable) -> list[dict[str, Any]]:
     """`row`, `col` and `global_id` of each unit's first electrode, -1 where not known, and its `x_um`, `y_um`."""
     unknown = {"row": UNKNOWN, "col": UNKNOWN, "global_id": UNKNOWN}
     places: list[dict[str, Any]] = [dict(unknown) for _ in range(len(units))]
     group = _group(tree, "general", "extracellular_ephys", "electrodes")
     if group is None or "electrodes" not in units or "electrodes_index" not in units:
         return places
-    table = Table(group)
+    table = DynamicTable(group)
     names = {"row": "row", "col": "col", "x_um": "rel_x", "y_um": "rel_y"}
     columns = {name: table.single(stored) for name, stored in names.items() if table.is_single(stored)}
     for row, place in enumerate(places):
@@ -72,7 +72,7 @@ def restore(tree: Group, session: PipelineSession, rate: float, origin: Mapping[
     """
     units = _group(tree, "units")
     if units is not None and session.units:
-        _restore_units(tree, Table(units), session, origin)
+        _restore_units(tree, DynamicTable(units), session, origin)
         _restore_averages(tree, session)
     _restore_light(tree, session)
     _restore_frames(tree, session, rate)
@@ -86,7 +86,7 @@ def restore(tree: Group, session: PipelineSession, rate: float, origin: Mapping[
 # ---------------------------------------------------------------- units
 
 
-def _restore_units(tree: Group, table: Table, session: PipelineSession, origin: Mapping[str, str]) -> None:
+def _restore_units(tree: Group, table: DynamicTable, session: PipelineSession, origin: Mapping[str, str]) -> None:
     places = {name: table.single(name) for name in ("row", "col") if table.is_single(name)}
     for row, unit in enumerate(session.units.values()):
         unit["unit_meta"] = {}
@@ -95,7 +95,7 @@ def _restore_units(tree: Group, table: Table, session: PipelineSession, origin: 
     notes = _group(tree, "processing", "misc", UNIT_COLUMNS)
     if notes is None:
         return
-    said = Table(notes)
+    said = DynamicTable(notes)
     rows = zip(*(said.single(name) for name in ("column", "type", "missing")), strict=True)
     for index, (column, kind, gaps) in enumerate(rows):
         if not table.is_single(column):
@@ -126,7 +126,7 @@ def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
     values[keys[-1]] = value
 
 
-def _restore_waveforms(table: Table, session: PipelineSession, origin: Mapping[str, str]) -> None:
+def _restore_waveforms(table: DynamicTable, session: PipelineSession, origin: Mapping[str, str]) -> None:
     """Waveforms as ADC counts: as they are stored, or from volts by the scale of the export."""
     scale = float(origin.get(WAVEFORM_SCALE, 1.0))
     name, factor = ("waveform_mean", scale) if "waveform_mean" in table else (WAVEFORM_COUNTS, 1.0)
@@ -141,7 +141,7 @@ def _restore_averages(tree: Group, session: PipelineSession) -> None:
     ids = list(session.units)
     module = _group(tree, "processing", "ecephys")
     for child in module.children.values() if module is not None else ():
-        table = Table(child) if isinstance(child, Group) else None
+        table = DynamicTable(child) if isinstance(child, Group) else None
         if table is None or IMAGE_COLUMN not in table or not table.is_single("unit"):
             continue
         feature = table.text_attribute("description").rpartition("feature ")[2]

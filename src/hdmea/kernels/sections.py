@@ -1,7 +1,7 @@
 """Spike trains in one ragged array, cut by time windows.
 
 Equal to a boolean mask for each train and window, and to `np.unique` of what a train's windows hold, but by binary
-search: the trains are checked, and where need be sorted, once (`Trains`), and cut as often as there are sets of
+search: the trains are checked, and where need be sorted, once (`SortedTrains`), and cut as often as there are sets of
 windows.
 """
 
@@ -25,7 +25,7 @@ _TIMES_A_THREAD = 100_000  # below, handing work to a thread costs more than doi
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """Parts of each train in each window, as `Trains.cut` gives them.
+    """Parts of each train in each window, as `SortedTrains.cut` gives them.
 
     Iteration gives each train's `windows` and `union`, train after train.
 
@@ -65,7 +65,7 @@ class Sections:
         return self.union_times[start:stop]
 
 
-class Trains:
+class SortedTrains:
     """Spike trains as one ragged array (values, offsets).
 
     Parameters

@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 
 @dataclass
-class Activity:
+class ActivitySums:
     """Sums over the units, gone through one by one; nothing where no step has looked for waves."""
 
     session: PipelineSession

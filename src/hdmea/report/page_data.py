@@ -14,7 +14,7 @@ import h5burst
 from h5burst.page import finite_numbers, packed
 from hdmea.features.scalars import Scalar
 from hdmea.plot import figure_data
-from hdmea.report.activity import Activity
+from hdmea.report.activity import ActivitySums
 from hdmea.report.values import explanation, scalars, unit_and_meaning, values_of
 from hdmea.session import lab_book
 from hdmea.session.session import PipelineSession
@@ -34,7 +34,7 @@ MAX_OF_FRAMES = 32768  # pixels of all frames of an average
 
 
 @dataclass
-class Recording:
+class RecordingSums:
     """Sums over the units, gone through one by one."""
 
     session: PipelineSession
@@ -49,19 +49,19 @@ class Recording:
     reasons: list[list[str]] = field(default_factory=list)
     population: Any = field(default_factory=lambda: np.zeros(RATE_BINS))
     sections: dict[str, Any] = field(default_factory=dict)
-    activity: Activity = field(init=False)
+    activity: ActivitySums = field(init=False)
 
     def __post_init__(self) -> None:
-        self.activity = Activity(self.session, self.duration_s)
+        self.activity = ActivitySums(self.session, self.duration_s)
         self.sections = figure_data.sections_of(self.session)
 
 
-def begin(session: PipelineSession) -> Recording:
+def begin(session: PipelineSession) -> RecordingSums:
     """A recording of which no unit has been looked at. Looks through all trains where its length is not stored."""
-    return Recording(session, figure_data.duration_of(session))
+    return RecordingSums(session, figure_data.duration_of(session))
 
 
-def add_unit(recording: Recording, name: str) -> Json:
+def add_unit(recording: RecordingSums, name: str) -> Json:
     """One unit's pictures and values for its page; its values go to the columns of the table besides."""
     session = recording.session
     unit = session.units[name]
@@ -94,7 +94,7 @@ def _own_values(times: Any, duration_s: float) -> dict[str, Scalar]:
     return {"rate": rate, "spikes": len(times), "violations": None if np.isnan(below) else below}
 
 
-def _add_values(recording: Recording, name: str, values: Mapping[str, Scalar]) -> None:
+def _add_values(recording: RecordingSums, name: str, values: Mapping[str, Scalar]) -> None:
     done = len(recording.names)
     recording.names.append(name)
     for column, value in values.items():
@@ -104,7 +104,7 @@ def _add_values(recording: Recording, name: str, values: Mapping[str, Scalar]) -
             entries.append(None)
 
 
-def _note_features(recording: Recording, name: str, unit: Mapping[str, Any], values: Mapping[str, Scalar]) -> None:
+def _note_features(recording: RecordingSums, name: str, unit: Mapping[str, Any], values: Mapping[str, Scalar]) -> None:
     for feature, found in (unit.get("features") or {}).items():
         recording.having[str(feature)] = recording.having.get(str(feature), 0) + 1
         metadata = found.get("metadata") if isinstance(found, Mapping) else None
@@ -116,7 +116,7 @@ def _note_features(recording: Recording, name: str, unit: Mapping[str, Any], val
             recording.reasons.append([name, column, value])
 
 
-def _add_ellipse(recording: Recording, unit: Mapping[str, Any], fields: list[str]) -> None:
+def _add_ellipse(recording: RecordingSums, unit: Mapping[str, Any], fields: list[str]) -> None:
     recording.mosaic = recording.mosaic or (fields[0] if fields else "")
     found = figure_data.field_ellipse(unit, recording.mosaic) if recording.mosaic else None
     shape = None if found is None else [found.x, found.y, found.half_major, found.half_minor, found.angle_deg]
@@ -179,7 +179,7 @@ def _traces(image: figure_data.Image) -> Json:
     }
 
 
-def _movies(recording: Recording, unit: Mapping[str, Any]) -> list[str]:
+def _movies(recording: RecordingSums, unit: Mapping[str, Any]) -> list[str]:
     """The movies whose trials a unit has, in the order in which they were shown."""
     order = {name: place for place, name in enumerate(recording.sections)}
     names = [str(movie) for movie in unit.get("spike_times_sectioned") or {}]
@@ -260,7 +260,7 @@ def _tuning(found: figure_data.Tuning) -> Json:
 # ---------------------------------------------------------------- the recording
 
 
-def finish(recording: Recording) -> Json:
+def finish(recording: RecordingSums) -> Json:
     """All that the page shows of the recording as a whole, once every unit was added."""
     session = recording.session
     width = recording.duration_s / RATE_BINS
@@ -317,7 +317,7 @@ def _um_per_pixel(session: PipelineSession) -> float | None:
     return finite_numbers(1 / scale)[0] if scale > 0 else None
 
 
-def _facts(recording: Recording) -> list[list[str]]:
+def _facts(recording: RecordingSums) -> list[list[str]]:
     session = recording.session
     path = session.own_file
     size = h5burst.format_bytes(path.stat().st_size) if path is not None and path.exists() else "not saved"
@@ -351,7 +351,7 @@ def _date(stored: str | None) -> str:
         return str(stored or "not stored")
 
 
-def _missing(recording: Recording) -> list[list[Any]]:
+def _missing(recording: RecordingSums) -> list[list[Any]]:
     """Units without spikes, without a place, and features that only some units have."""
     total = len(recording.names)
     silent = sum(count == 0 for count in recording.columns.get("spikes", []))

@@ -100,7 +100,7 @@ class Electrodes:
 
 
 @dataclass(frozen=True, slots=True)
-class Alignment:
+class TrueAlignment:
     """Stimulus pixel = matrix · (x, y) + shift, for (x, y) in electrodes; what the matrix is made of besides."""
 
     matrix: Floats
@@ -197,7 +197,7 @@ def draw_alignment(
     options: AlignmentOptions,
     pitch_um: float,
     rng: np.random.Generator,
-) -> Alignment:
+) -> TrueAlignment:
     """The map from the chip to a noise movie of `grid` pixels: middle on middle, but for a shift."""
     angle, mirrored = rng.uniform(0, 360), bool(rng.integers(2))
     rotation_deg = angle if options.rotation_deg is None else options.rotation_deg
@@ -207,4 +207,4 @@ def draw_alignment(
     matrix = matrix * options.scale * pitch_um
     middles = [(np.array(shape[::-1]) - 1) / 2 for shape in (patch, grid)]
     shift = middles[1] - matrix @ middles[0] + rng.normal(0, options.shift_px, 2)
-    return Alignment(matrix, shift, options.scale, float(rotation_deg), mirrored)
+    return TrueAlignment(matrix, shift, options.scale, float(rotation_deg), mirrored)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hdmea.simulate.chip import Alignment, Electrodes, Floats, Layout
+from hdmea.simulate.chip import Electrodes, Floats, Layout, TrueAlignment
 from hdmea.simulate.options import SimulationOptions
 from hdmea.simulate.population import Irregularities, Population, as_lists
 from hdmea.simulate.spikes import Discharge
@@ -40,7 +40,7 @@ class Truth:
         Somata and axons.
     electrodes : Electrodes
         Noise and faults.
-    alignment : Alignment or None
+    alignment : TrueAlignment or None
         Chip to stimulus; None where receptive fields are not over their somata.
     irregularities : Irregularities
         Surrounds, drift, bursts, silence and contamination.
@@ -66,7 +66,7 @@ class Truth:
     section_frames: dict[str, list[tuple[int, int]]]
     layout: Layout
     electrodes: Electrodes
-    alignment: Alignment | None
+    alignment: TrueAlignment | None
     irregularities: Irregularities
     discharge: Discharge
     light_steps: npt.NDArray[np.int64]

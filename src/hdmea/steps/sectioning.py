@@ -22,7 +22,7 @@ from hdmea.io.stimulus_config import (
     has_stimulus_config,
     load_stimulus_configs,
 )
-from hdmea.kernels.sections import Trains
+from hdmea.kernels.sections import SortedTrains
 from hdmea.kernels.trains import as_int64, to_ragged
 from hdmea.session.file import stage1_completed
 from hdmea.steps.frames import (
@@ -289,7 +289,7 @@ def cut_trials(
 ) -> None:
     """Every unit's spikes of each movie's trials, into the session; margins: in seconds, and both in samples."""
     spikes = _spike_trains(recording, outcome)
-    trains = Trains(*to_ragged(list(spikes.values())))
+    trains = SortedTrains(*to_ragged(list(spikes.values())))
     now = utc_now()
     pad_margin, before, after = margins
     for movie, shown in trials.items():

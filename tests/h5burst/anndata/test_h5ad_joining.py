@@ -246,7 +246,7 @@ def test_columns_that_are_dropped_are_looked_through_once(
         pieces.append(assembling.Piece(matrix, 20 if chosen else 30, rows, columns))
         part = matrix if rows is None else matrix[rows]
         wanted.append(part.toarray()[:, columns])
-    made = assembling.CsrRows(pieces, len(columns))
+    made = assembling.CsrPieces(pieces, len(columns))
     for piece in made.pieces[: 2 if room > 500 else 1 if room else 0]:
         piece.indices = np.empty(0, piece.indices.dtype)  # not needed any more
     data, indices = (made.entries(name) for name in ("data", "indices"))

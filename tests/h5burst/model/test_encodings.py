@@ -24,7 +24,7 @@ from h5burst import (
     to_json,
     write_tree,
 )
-from h5burst.model.encodings import Encoding, Encodings, Marker
+from h5burst.model.encodings import Encodings, Marker, TypeEncoding
 
 VALUES: dict[str, Any] = {
     "list": [1, 2],
@@ -135,9 +135,9 @@ def test_hostile_markers_are_value_errors(marker: object) -> None:
 
 
 def test_a_table_reads_old_versions_and_writes_the_newest() -> None:
-    table: Encodings[Encoding[Any, Any]] = Encodings(
-        Encoding("point", (complex,), lambda v: [v.real, v.imag], lambda s: complex(*s), version=2),
-        Encoding("point", (complex,), lambda v: str(v), complex),
+    table: Encodings[TypeEncoding[Any, Any]] = Encodings(
+        TypeEncoding("point", (complex,), lambda v: [v.real, v.imag], lambda s: complex(*s), version=2),
+        TypeEncoding("point", (complex,), lambda v: str(v), complex),
     )
     row = table.of(1 + 2j)
     assert row is not None
@@ -150,7 +150,7 @@ def test_a_table_reads_old_versions_and_writes_the_newest() -> None:
 
 
 def test_two_rows_of_one_version_are_refused() -> None:
-    row: Encoding[Any, Any] = Encoding("a", (int,), int, int)
+    row: TypeEncoding[Any, Any] = TypeEncoding("a", (int,), int, int)
     with pytest.raises(ValueError, match="two encodings"):
         Encodings(row, row)
 

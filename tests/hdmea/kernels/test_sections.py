@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdmea.kernels import sections as sections_module
-from hdmea.kernels.sections import Trains
+from hdmea.kernels.sections import SortedTrains
 from hdmea.kernels.trains import to_ragged
 from reference import sections as reference
 
@@ -63,21 +63,21 @@ def _small_work_is_spread_too():
 @given(trains(), windows(), st.sampled_from([0, 3, -2, 2**63]), st.sampled_from([0, 5, -1, 2**63]), st.integers(1, 3))
 @settings(max_examples=300)
 def test_cut_equals_boolean_masks_and_unique(many, rows, before, after, threads):
-    sections = Trains(*to_ragged(many), threads=threads).cut(rows, before, after)
+    sections = SortedTrains(*to_ragged(many), threads=threads).cut(rows, before, after)
     assert_cut(sections, many, rows, before, after)
 
 
 def test_overlapping_touching_empty_and_reversed_windows():
     many = [np.array([1, 2, 2, 3, 5, 8, 8, 13], np.uint64)]
     rows = np.array([[0, 4], [2, 9], [9, 13], [5, 5], [9, 2], [100, 200]])
-    sections = Trains(*to_ragged(many)).cut(rows)
+    sections = SortedTrains(*to_ragged(many)).cut(rows)
     assert [part.tolist() for part in sections.windows(0)] == [[1, 2, 2, 3], [2, 2, 3, 5, 8, 8], [], [], [], []]
     assert sections.union(0).tolist() == [1, 2, 3, 5, 8]
 
 
 def test_a_train_that_does_not_ascend_keeps_its_order():
     many = [np.array([5, 1, 5, 3], np.uint64), np.array([1, 3, 5], np.uint64)]
-    sections = Trains(*to_ragged(many)).cut(np.array([[1, 6], [5, 6]]))
+    sections = SortedTrains(*to_ragged(many)).cut(np.array([[1, 6], [5, 6]]))
     assert [part.tolist() for part in sections.windows(0)] == [[5, 1, 5, 3], [5, 5]]
     assert [part.tolist() for part in sections.windows(1)] == [[1, 3, 5], [5]]
     assert sections.union(0).tolist() == [1, 3, 5]
@@ -85,49 +85,49 @@ def test_a_train_that_does_not_ascend_keeps_its_order():
 
 def test_trains_are_not_changed():
     times = np.array([5, 1, 3], np.uint64)
-    Trains(times, np.array([0, 3])).cut(np.array([[0, 9]]))
+    SortedTrains(times, np.array([0, 3])).cut(np.array([[0, 9]]))
     assert times.tolist() == [5, 1, 3]
 
 
 @pytest.mark.parametrize("dtype", [np.uint64, np.int64])
 def test_ascending_trains_are_cut_into_views(dtype):
     times = np.arange(20).astype(dtype)
-    sections = Trains(times, np.array([0, 10, 20])).cut(np.array([[2, 5]]))
+    sections = SortedTrains(times, np.array([0, 10, 20])).cut(np.array([[2, 5]]))
     assert np.shares_memory(sections.windows(0)[0], times)
     assert np.shares_memory(sections.union(0), times)
 
 
 def test_the_union_is_a_copy_where_times_repeat_or_windows_lie_apart():
     times, offsets, touching = np.array([1, 2, 2, 5]), np.array([0, 4]), np.array([[0, 3], [3, 9]])
-    assert Trains(times, offsets).cut(touching).union(0).tolist() == [1, 2, 5]
-    apart = Trains(times[[0, 1, 3]], np.array([0, 3])).cut(np.array([[0, 2], [5, 9]]))
+    assert SortedTrains(times, offsets).cut(touching).union(0).tolist() == [1, 2, 5]
+    apart = SortedTrains(times[[0, 1, 3]], np.array([0, 3])).cut(np.array([[0, 2], [5, 9]]))
     assert apart.union(0).tolist() == [1, 5]
 
 
 def test_trains_once_made_are_cut_again_and_again():
     many = [np.array([1, 4, 9]), np.array([9, 2])]
-    made = Trains(*to_ragged(many))
+    made = SortedTrains(*to_ragged(many))
     assert len(made) == 2
     for rows in (np.array([[0, 5]]), np.array([[2, 10], [0, 1]]), np.empty((0, 2), int)):
         assert_cut(made.cut(rows), many, rows)
 
 
 def test_offsets_may_leave_times_out():
-    sections = Trains(np.array([7, 1, 2, 3, 7]), np.array([1, 3, 4])).cut(np.array([[0, 9]]))
+    sections = SortedTrains(np.array([7, 1, 2, 3, 7]), np.array([1, 3, 4])).cut(np.array([[0, 9]]))
     assert [sections.union(train).tolist() for train in (0, 1)] == [[1, 2], [3]]
 
 
 def test_read_only_and_strided_times():
     times = np.arange(20, dtype=np.uint64)[::2]
     times.flags.writeable = False
-    assert Trains(times, np.array([0, 10])).cut(np.array([[3, 9]])).union(0).tolist() == [4, 6, 8]
+    assert SortedTrains(times, np.array([0, 10])).cut(np.array([[3, 9]])).union(0).tolist() == [4, 6, 8]
 
 
 def test_without_trains_or_windows():
-    nothing = Trains(*to_ragged([])).cut(np.array([[0, 5]]))
+    nothing = SortedTrains(*to_ragged([])).cut(np.array([[0, 5]]))
     assert nothing.bounds.shape == (0, 1, 2)
     assert nothing.union_times.size == 0
-    empty = Trains(*to_ragged([np.empty(0, np.uint64)] * 3)).cut(np.array([[0, 5]]))
+    empty = SortedTrains(*to_ragged([np.empty(0, np.uint64)] * 3)).cut(np.array([[0, 5]]))
     assert [empty.union(train).size for train in range(3)] == [0, 0, 0]
 
 
@@ -137,21 +137,21 @@ def test_many_trains_over_many_threads(threads):
     many = [np.sort(rng.integers(0, 10_000, size)).astype(np.uint64) for size in rng.integers(0, 300, 40)]
     many[7] = many[7][::-1].copy()
     rows = rng.integers(0, 10_000, (9, 2))
-    assert_cut(Trains(*to_ragged(many), threads=threads).cut(rows, 20, 30), many, rows, 20, 30)
+    assert_cut(SortedTrains(*to_ragged(many), threads=threads).cut(rows, 20, 30), many, rows, 20, 30)
 
 
 def test_errors_name_the_argument():
     times, offsets = np.array([1, 2]), np.array([0, 2])
     with pytest.raises(TypeError, match="times must be an array of integers, got an array of float64"):
-        Trains(times.astype(float), offsets)
+        SortedTrains(times.astype(float), offsets)
     with pytest.raises(ValueError, match=r"times must have one dimension, got shape \(1, 2\)"):
-        Trains(times.reshape(1, 2), offsets)
+        SortedTrains(times.reshape(1, 2), offsets)
     for bad in ([0, 3], [1, 0], [-1, 2], []):
         with pytest.raises(ValueError, match=r"offsets must be trains \+ 1 ascending numbers from 0 to 2"):
-            Trains(times, np.array(bad, np.int64))
+            SortedTrains(times, np.array(bad, np.int64))
     with pytest.raises(TypeError, match="offsets must be an array of integers, got list"):
-        Trains(times, [0, 2])
-    good = Trains(times, offsets)
+        SortedTrains(times, [0, 2])
+    good = SortedTrains(times, offsets)
     with pytest.raises(TypeError, match="windows must be an array of integers"):
         good.cut(np.zeros((1, 2)))
     with pytest.raises(ValueError, match=r"windows must have shape \(n, 2\), got \(3,\)"):
