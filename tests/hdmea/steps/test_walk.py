@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 import h5burst
+import hdmea
 from hdmea.pipeline import create_session, load_recording
 from hdmea.simulate import SimulatedRecording
 
@@ -18,7 +19,7 @@ def test_a_recording_of_three_units_is_loaded_in_few_steps(small_recording: Simu
 
     288 when this was written; 2097 before small tables were read together and slices of rows by compiled code alone.
     """
-    own = os.path.dirname(os.path.dirname(h5burst.__file__)) + os.sep
+    own = tuple(os.path.dirname(str(package.__file__)) + os.sep for package in (h5burst, hdmea))
     modules: list[str] = []
 
     def note(frame: FrameType, event: str, argument: object) -> None:
