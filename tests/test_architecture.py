@@ -22,7 +22,7 @@ ENGINE = (
     *("_ext", "runtime", "model", "codecs", "arrays", "format", "read"),
     *("memory", "write", "checking", "copying", "store", "page", "anndata"),
     *("direct_chunks", "accelerate", "auto", "dicts", "differences", "describing", "changed", "following"),
-    *("installation", "benching", "console", "commands", "cli", "__main__"),
+    *("installation", "benching", "console", "progress", "commands", "cli", "__main__"),
 )
 HDMEA = (
     *("utils", "kernels", "geometry", "session", "io", "features", "spontaneous", "steps"),
@@ -104,7 +104,7 @@ def test_domains_do_not_know_each_other() -> None:
 
 def test_domains_use_what_the_engine_exports() -> None:
     """Kernels that are a domain's own have their compiled part beside the engine's."""
-    allowed = ("h5burst", "h5burst.console", "h5burst.codecs", "h5burst.anndata", "h5burst.page")
+    allowed = ("h5burst", "h5burst.console", "h5burst.codecs", "h5burst.anndata", "h5burst.page", "h5burst.progress")
     wrong = [
         f"{name} -> {target}"
         for name in modules()

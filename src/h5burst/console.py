@@ -344,21 +344,6 @@ def check_all(*checks: Callable[[], object]) -> None:
         raise ValueError(f"{len(found)} things are wrong: {'; '.join(found)}")
 
 
-def progress_of(what: str) -> Callable[[int, int], None] | None:
-    """A progress callback, called once a percent; None unless stderr is a terminal."""
-    if output.quiet or sys.stderr is None or not sys.stderr.isatty():
-        return None
-    shown = [-1]
-
-    def show(done: int, total: int) -> None:
-        percent = 100 * done // max(1, total)
-        if percent != shown[0]:
-            shown[0] = percent
-            print(f"\r{what}: {percent} %", end="\n" if percent >= 100 else "", file=sys.stderr, flush=True)
-
-    return show
-
-
 def _message(error: Exception) -> str:
     if isinstance(error, FileNotFoundError) and error.filename is None and not _has_directory():
         return "the working directory is not there any more (it was deleted): cd to one that is"

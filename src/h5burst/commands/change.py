@@ -12,6 +12,7 @@ from h5burst import console
 from h5burst.commands.states import At, state_of
 from h5burst.console import output
 from h5burst.memory.budget import format_bytes
+from h5burst.progress import reporting
 
 Files = Annotated[list[Path], typer.Argument(help="HDF5 files.")]
 
@@ -75,15 +76,16 @@ def repack(
 
     def work(file: Path) -> dict[str, Any]:
         place = file if target is None else target / file.name if target.is_dir() else target
-        result = copy(
-            file,
-            place,
-            compression=codec,
-            compression_opts=level,
-            select=select or None,
-            overwrite=overwrite or target is None,
-            progress=console.progress_of(f"{file}"),
-        )
+        with reporting(str(file)) as progress:
+            result = copy(
+                file,
+                place,
+                compression=codec,
+                compression_opts=level,
+                select=select or None,
+                overwrite=overwrite or target is None,
+                progress=progress,
+            )
         saved = result.before_bytes - result.after_bytes
         gain = f"{format_bytes(abs(saved))} {'saved' if saved >= 0 else 'more'}"
         output.say(f"{file}: {format_bytes(result.before_bytes)} to {format_bytes(result.after_bytes)}, {gain}")

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from h5burst import durable, page
+from h5burst.progress import reporting
 from hdmea.report import page_data
 from hdmea.session.session import PipelineSession
-from hdmea.utils.progress import reporting
 
 GENERATOR = "hdmea report"
 SECTIONS = (

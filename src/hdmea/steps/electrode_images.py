@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from h5burst.progress import reporting
 from hdmea.io.mcs_h5 import AnalogStream, ElectrodeGrid, McsChoice, McsSegment, is_mcs_h5, read_mcs
 from hdmea.io.mcs_h5.units import chosen_recording, electrode_grid, electrode_streams, named_stream
 from hdmea.session.session import PipelineSession
@@ -19,7 +20,6 @@ from hdmea.steps.per_unit import PITCH_UM, feature_data, number
 from hdmea.steps.results import StepResult
 from hdmea.steps.run_step import Outcome, Target, run_step
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
-from hdmea.utils.progress import reporting
 
 STEP = "add_electrode_images"
 MIN_ELECTRODES = 16  # of fewer, an image shows neither a soma nor an axon

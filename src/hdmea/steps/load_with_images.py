@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from h5burst import ArraySource, Group
+from h5burst.progress import reporting
 from hdmea.io.cmcr import open_recording
 from hdmea.io.cmtr import CmtrRecording
 from hdmea.session import recording_file
@@ -21,7 +22,6 @@ from hdmea.steps.results import LoadWithEImageSTAResult
 from hdmea.steps.run_step import run_step
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError
 from hdmea.utils.names import default_dataset_id
-from hdmea.utils.progress import reporting
 
 
 def load_recording_with_eimage_sta(

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, Generic, TypeVar
 
 from h5burst import Group, Transaction, load_texts, read_tree
+from h5burst.progress import reporting
 from hdmea.session import file as session_file
 from hdmea.session import lab_book, layout, recording_file
 from hdmea.session.interrupted import STEPS_IN_PROGRESS
@@ -28,7 +29,6 @@ from hdmea.steps.table import OPTIONAL, STEPS
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import HDMEAError
 from hdmea.utils.names import recording_path
-from hdmea.utils.progress import reporting
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from h5burst import console, durable, page
+from h5burst import durable, page
+from h5burst.progress import reporting
 from scpstore.core.structures import ScpContainer
 from scpstore.io.formats import kind_of, read_any
 from scpstore.report.gather import contents
@@ -58,7 +59,8 @@ def write_report(
         path = file.with_suffix(".html") if output is None else Path(output)
         kind, container = kind_of(file), read_any(file)
     page.may_write(path, GENERATOR, overwrite)
-    found = contents(container, file, kind, _progress(container))
+    with reporting("report") as show:
+        found = contents(container, file, kind, _rows_of(container, show))
     with (
         durable.replacing(path, overwrite=True) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace") as text,
@@ -69,9 +71,9 @@ def write_report(
     return path
 
 
-def _progress(container: ScpContainer) -> Callable[[int], None]:
-    """A function to tell rows that were gone through, shown where somebody watches a terminal."""
-    show, done = console.progress_of("report"), 0
+def _rows_of(container: ScpContainer, show: Callable[[int, int], None] | None) -> Callable[[int], None]:
+    """A function to tell rows that were gone through; `show` is told of how many."""
+    done = 0
     rows = sum(2 * layer.shape[0] for assay in container.assays.values() for layer in assay.layers.values())
 
     def tell(more: int) -> None:

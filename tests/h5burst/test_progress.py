@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import io
-import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from hdmea.io import add_section_windows, section_spike_times
-from hdmea.utils.progress import reporting, watched
-from support.hdmea_recordings import recording
+from h5burst import console
+from h5burst.progress import reporting, watched
 
 
 class Terminal(io.StringIO):
@@ -53,24 +50,11 @@ def test_other_threads_draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not pool.submit(watched).result()
 
 
-def test_steps_show_a_bar_and_log_what_they_took(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    session = recording(tmp_path)
-
-    with caplog.at_level(logging.INFO, "hdmea"):
-        add_section_windows(length_s=1.0, name="windows", session=session)
-        path = session.save()
-        section_spike_times(path)
-
-    assert [text.split(" took ")[0] for text in caplog.messages if " took " in text] == [
-        "add_section_windows",
-        "section_spike_times",
-    ]
-    assert "add_section_windows" in terminal.getvalue()
-    assert "section_spike_times" in terminal.getvalue()
+def test_quiet_commands_draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(console, "output", console.OutputSettings(quiet=True))
+    with reporting("counting") as report:
+        assert report is None
 
 
 def test_progress_is_quiet_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,13 @@ def watched() -> bool:
     """True where progress goes to a terminal, and this is who draws there: the main thread of no worker."""
     if multiprocessing.parent_process() is not None or threading.current_thread() is not threading.main_thread():
         return False
-    return sys.stderr is not None and sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty() and not _is_quiet()
+
+
+def _is_quiet() -> bool:
+    from h5burst.console import output
+
+    return output.quiet
 
 
 @contextmanager
