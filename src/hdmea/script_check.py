@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +31,41 @@ CHANGED = {
     "size_x": "fields: of the fit at half its maximum, 1.56 times smaller; images: electrodes with half the trough",
     "size_y": "fields: of the fit at half its maximum, 1.56 times smaller; images: electrodes with half the trough",
     "area": "of the fit: 2.4 times smaller for receptive fields",
+    "sigma_x": "of the field, along theta: 1.56 times smaller",
+    "sigma_y": "of the field, across theta: 1.56 times smaller",
+    "theta": "radians, of the fit; degrees are theta_deg",
+    "amp_exc": "of the average itself, not of a smoothed one",
+    "amplitude": "of fits: of the average itself, not of a smoothed one",
+    "on_amplitude": "of the average itself, not of a smoothed one",
+    "off_amplitude": "of the average itself, not of a smoothed one",
+    "equivalent_diameter": "of the fit: 1.56 times smaller for receptive fields",
+    "r_squared": "of lnl: of data that the filter was not fitted to",
+    "center_row": "of a fitted field, parts of electrodes or pixels; NaN where there is none",
+    "center_col": "of a fitted field, parts of electrodes or pixels; NaN where there is none",
+    "center_corrected_row": "by a rotation, scale and perhaps a mirror; NaN where a test says that there is no map",
+    "center_corrected_col": "by a rotation, scale and perhaps a mirror; NaN where a test says that there is no map",
+    "direction_angle": "of a curve with a direction, x the column and y the row",
+    "slope": "of a curve with a direction, x the column and y the row",
+    "intercept": "of a curve with a direction, x the column and y the row",
+    "all_ap_intersection": "a robust fit of bearings; NaN where the axons do not agree on a place",
     "axon_initial_segment": "x and y are parts of electrodes, NaN where there is none: int() of NaN fails",
     "preferred_color": "none unless the two colours differ",
     "color_opponency_index": "of tested responses",
     "on_off_index": "of tested, baseline-subtracted responses, NaN without one",
+    "dsi": "of tested responses in windows of 550 frames, NaN without one",
+    "osi": "of tested responses in windows of 550 frames, NaN without one",
+    "preferred_direction": "of tested responses in windows of 550 frames, NaN without one",
+    "preferred_orientation": "of tested responses in windows of 550 frames, NaN without one",
+    "on_peak_rate": "smoothed, less the quiet rate, NaN without a response",
+    "off_peak_rate": "smoothed, less the quiet rate, NaN without a response",
+    "on_latency_ms": "at half of the peak's height, NaN without a response",
+    "off_latency_ms": "at half of the peak's height, NaN without a response",
+    "baseline_rate": "of the last second of the lead and the last 2 s of the trial",
+    "f1_amplitude": "of spike times at the real frequency",
+    "preferred_frequency": "NaN where the response is not modulated",
+    "bandwidth": "of a Gaussian over log frequency, NaN where the response is not modulated",
+    "frequencies_hz": "as shown; the nominal ones are nominal_frequencies_hz",
+    "psth": "bins of a frame: another length",
     "response_quality": "the unbiased share of signal; the earlier one is response_quality_raw",
     "green_blue_3s_3i_3x": "3 trials, not 9",
 }
@@ -90,8 +121,9 @@ def _check(file: Path) -> Iterator[ScriptProblem]:
     except DataLoadError as error:
         yield ScriptProblem(str(file), 1, "unreadable", str(error))
         return
+    modules = _module_names(tree)
     for node in ast.walk(tree):
-        for kind, what in _of_node(node):
+        for kind, what in _of_node(node, modules):
             yield ScriptProblem(str(file), getattr(node, "lineno", 1), kind, what)
 
 
@@ -102,19 +134,45 @@ def _parsed(file: Path) -> ast.Module:
         raise DataLoadError(f"cannot be read as Python: {error}", file, error) from error
 
 
-def _of_node(node: ast.AST) -> Iterator[tuple[str, str]]:
+def _module_names(tree: ast.Module) -> dict[str, str]:
+    """What names in a script stand for modules of this package, by `import … as` and `from … import`."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "hdmea":
+                    found[alias.asname or "hdmea"] = alias.name if alias.asname else "hdmea"
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "hdmea":
+            inside = {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name: module for name, module in inside.items() if _is_there(module)}
+    return found
+
+
+def _of_node(node: ast.AST, modules: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "hdmea":
         yield from _imported(node.module or "", [alias.name for alias in node.names])
     elif isinstance(node, ast.Import):
         for alias in node.names:
             if alias.name.split(".")[0] == "hdmea" and not _is_there(alias.name):
                 yield "missing", f"module {alias.name}"
+    elif isinstance(node, ast.Attribute):
+        if (module := _module_of(node.value, modules)) is not None:
+            yield from _imported(module, [node.attr])
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         for name in dict.fromkeys(node.value.strip("/").split("/")):
             if name in CHANGED:
                 yield "changed", f"{name}: {CHANGED[name]}"
     elif isinstance(node, (ast.Call, ast.Assign, ast.AugAssign)) and _puts_first(node):
         yield "path", f"{ast.unparse(node)}: what it puts first hides this package if it holds another hdmea"
+
+
+def _module_of(node: ast.AST, modules: Mapping[str, str]) -> str | None:
+    """The module that an expression such as `hdmea.io` or `section_time` is; None for anything else."""
+    if isinstance(node, ast.Name):
+        return modules.get(node.id)
+    parent = _module_of(node.value, modules) if isinstance(node, ast.Attribute) else None
+    inside = f"{parent}.{node.attr}" if isinstance(node, ast.Attribute) and parent is not None else None
+    return inside if inside is not None and _is_there(inside) else None
 
 
 def _imported(module: str, names: list[str]) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,23 @@ from hdmea.features.ap_tracking.model_inference import load_cnn_model
 from hdmea.io.cmtr import load_cmtr_data
 from hdmea.features import ap_tracking
 import numpy as np
-width = unit["features/sta_noise/sta_geometry/gaussian_fit/sigma_x"]
+width = unit["features/sta_noise/sta_geometry/gaussian_fit"]
+index = f"features/{movie}/dsi"
+"""
+CONTAINERS = {"geometry", "sta_geometry", "ap_pathway", "on_off"}  # groups and families whose fields are in the rows
+MODULES = """
+import hdmea
+import hdmea.io.cmtr
+import hdmea.io.section_time as times
+from hdmea.io import cmtr, cmcr as raw
+
+hdmea.io.section_time.DEFAULT_PLAYLIST_PATH = "playlist.csv"
+hdmea.io.cmtr.load_cmtr_data(path)
+cmtr.load_cmtr_data(path)
+times.add_section_time(path)
+times.no_such_step(path)
+raw.load_cmcr_data(path).light_reference
+other.load_cmtr_data(path)
 """
 
 
@@ -44,11 +61,18 @@ def test_each_line_that_matters_is_found_and_no_other(tmp_path: Path) -> None:
     assert {Path(one.path).name for one in others} == {"script.py"}
     assert kinds(others) == [
         *((4, "path"), (6, "path"), (7, "path"), (9, "missing"), (10, "missing"), (11, "changed"), (12, "changed")),
-        (15, "changed"),
+        *((15, "changed"), (16, "changed")),
     ]
     assert "no_such_step" in others[4].what
     assert "microseconds" in others[6].what
     assert "1.48" in others[7].what
+
+
+def test_names_are_found_where_they_are_read_of_a_module(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(MODULES)
+    found = check_scripts(tmp_path)
+    assert kinds(found) == [(8, "changed"), (9, "changed"), (11, "missing"), (12, "changed")]
+    assert "hdmea.io.section_time.no_such_step" in found[2].what
 
 
 def test_a_path_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -60,6 +84,23 @@ def test_every_changed_name_is_in_the_page_for_laboratories() -> None:
     page = (Path(__file__).parents[2] / "docs" / "migrate.md").read_text(encoding="utf-8")
     page += (Path(__file__).parents[2] / "docs" / "measures.md").read_text(encoding="utf-8")
     assert [name for name in (*CHANGED, *NETWORK) if name not in page] == []
+
+
+def test_every_name_that_the_pages_say_has_changed_is_found_in_scripts() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    migrate, measures = ((docs / name).read_text(encoding="utf-8") for name in ("migrate.md", "measures.md"))
+    tables = migrate.partition("**Geometry.**")[2].partition("**Axons.**")[0]
+    tables += measures.partition("## Comparing with numbers of version 1")[2].partition("## Features of your own")[0]
+    rows = [row.split("|")[1:4] for row in tables.splitlines() if row.startswith("| `")]
+    told = [
+        quoted
+        for first, before, _ in rows
+        if not before.strip().startswith("new")
+        for quoted in re.findall(r"`([\w/]+)`", first)
+    ]
+    names = {one.rpartition("/")[2] for one in told} - CONTAINERS
+    assert len(names) >= 38
+    assert sorted(names - set(CHANGED)) == []
 
 
 def test_our_own_sources_are_fine() -> None:
