@@ -135,7 +135,7 @@ def _parsed(file: Path) -> ast.Module:
 
 
 def _module_names(tree: ast.Module) -> dict[str, str]:
-    """What names in a script stand for modules of this package, by `import … as` and `from … import`."""
+    """The modules of this package by the names that a script has for them."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

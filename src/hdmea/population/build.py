@@ -169,7 +169,7 @@ def build_population(
     means = _means(made)
     cells = _with_types(cells, means, result, (max_types, type_width, seed, directory / PARTS), progress)
     content = {"traces": _traces(made, result), "types": _responses(cells, means)}
-    h5burst.save(directory / TRACES, content, overwrite=True)
+    h5burst.save(directory / TRACES, content, **parts.COMPRESSION, overwrite=True)
     progress("traces")
     regions, electrodes = _regions(made)
     tables = {

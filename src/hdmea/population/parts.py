@@ -32,6 +32,7 @@ from hdmea.steps.per_unit import IMAGE, feature_data, pitch_um
 
 VERSION = 6  # of what a part holds
 AHEAD_BYTES = 1 << 27  # of small arrays that are read at once: thousands of single reads take seconds a recording
+COMPRESSION: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}  # rates are mostly 0
 FOR_TYPES = (*STEP, COLOURS, FLICKER)
 
 _TEXTS = ("key", "recording", "unit", "axon_type", "quadrant", "anatomical_quadrant")
@@ -92,7 +93,7 @@ def make_part(recording: Path, directory: Path) -> Path:
             "used_electrodes": used,
             "pitch_um": pitch_um(session),
         }
-        h5burst.save(path, content, overwrite=True)
+        h5burst.save(path, content, **COMPRESSION, overwrite=True)
     with durable.replacing(path.with_suffix(".parquet"), overwrite=True) as temporary:
         _table(rows).write_parquet(temporary)
     with durable.replacing(mark, overwrite=True) as temporary:

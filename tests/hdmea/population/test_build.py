@@ -66,6 +66,7 @@ def test_population_of_two_recordings(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "population" / "population.h5") as file:
         rates = file[f"traces/{STEP}/rates"]
         assert rates.shape == (75, 3, 600)
+        assert rates.id.get_storage_size() < rates.nbytes / 3  # most bins are without a spike
         assert file[f"traces/{STEP}/keys"].asstr()[41] == "two_unit_002"
         [(keys, own)] = parts.groups_of(tmp_path / "population" / "parts" / "two.h5")[STEP]
         np.testing.assert_array_equal(rates[41], own[keys.index("two_unit_002")])
