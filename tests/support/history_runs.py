@@ -48,7 +48,7 @@ def is_content(file: h5py.File, content: int) -> bool:
 
 
 def change(path: Path, content: int, chance: random.Random, tell: Callable[[str], None]) -> None:
-    """An edit, a restore or a compaction; each commit's message says what its state holds.
+    """An edit of one or several commits, a restore or a compaction; each commit's message says what its state holds.
 
     tell: called ahead of a compaction that keeps no history, after which numbers begin at 0 again.
     """
@@ -65,10 +65,17 @@ def change(path: Path, content: int, chance: random.Random, tell: Callable[[str]
             h5burst.restore(path, chosen.number, chosen.message)
     else:
         with h5burst.edit(path, f"content {content}") as tx:
-            tree = tree_of(content)
-            for name, node in tree.children.items():
-                tx.put(name, node)
-            tx.set_attributes((), tree.attrs)
+            for further in range(1000 * chance.randrange(-3, 1), 0, 1000):  # commits within the transaction
+                put_all(tx, content + further)
+                tx.commit(f"content {content + further}")
+            put_all(tx, content)
+
+
+def put_all(tx: h5burst.Transaction, content: int) -> None:
+    tree = tree_of(content)
+    for name, node in tree.children.items():
+        tx.put(name, node)
+    tx.set_attributes((), tree.attrs)
 
 
 def tell(pipe: int, word: str) -> None:

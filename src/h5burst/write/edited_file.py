@@ -292,7 +292,7 @@ class EditedFile:
     @functools.cached_property
     def reader(self) -> Reader:
         """Of what is edited more finely than object by object: datasets that grow."""
-        return self._stack.enter_context(LazyReader(self.name))
+        return LazyReader(self.name)
 
     def _check_extension(self) -> None:
         if self.start.extension != UNDEFINED:
@@ -377,11 +377,25 @@ class EditedFile:
         links = None if listed is None else GroupLinks.written(header, listed)
         self._objects[address] = StoredObject.written(self.source, address, header, links)
 
-    def close(self) -> None:
+    def go_on(self) -> None:
+        """After a commit: be as the next edit would find it, open and locked all along."""
+        self._leave()
+        self._objects, self.growing, self.copy_reason = {}, {}, None
+        self._look()
+        open_file.begin_edit(self.stamp)
+
+    def _leave(self) -> None:
+        """Let the next edit know what this one knows, if it was made."""
         left, self._left = self._left, None
         if left is not None:
             left.source.look_through(-1, left.start.end)
             keep(left)  # before others may edit it
+        reader = self.__dict__.pop("reader", None)
+        if reader is not None:
+            reader.__exit__(None, None, None)
+
+    def close(self) -> None:
+        self._leave()
         self._stack.close()
         self._close()
         _edited.discard(self)

@@ -6,6 +6,7 @@ after its end, and the superblock is switched to them in one write. See `docs/tr
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -26,7 +27,7 @@ from h5burst.write.copied_edit import CopiedEdit
 from h5burst.write.edit_writer import EditWriter
 from h5burst.write.edited_file import EditedFile
 from h5burst.write.native import NeedsLibhdf5Error
-from h5burst.write.notes import note_of
+from h5burst.write.notes import EditNote, note_of
 from h5burst.write.preflight import check_attributes, validated
 
 Path = tuple[str, ...]
@@ -142,22 +143,26 @@ class Transaction:
             raise TypeError(f"storage must be a Storage, such as Storage('gzip'), not {storage!r}")
         if storage is not None:
             check_codec(storage)
-        self._writer = EditWriter(storage, threads)
         self._file = EditedFile(path, wait=wait)
         self._is_open = True
-        self._log: list[tuple[str, Any]] = []  # all requests, in case they must be repeated in a copy
-        self._owned: dict[int, Group] = {}  # groups that were made here, not given by the caller
         self._copied: CopiedEdit | None = None
-        self._root: ObjectChange | None = None
         self.reason = ""
         try:
-            if self._file.copy_reason is not None:
-                self._copy(self._file.copy_reason)
-            else:
-                self._or_copy(self._look_at_root)
+            self._begin()
         except BaseException:
             self._close()
             raise
+
+    def _begin(self) -> None:
+        """Take up what the file is now: at first, and after each commit."""
+        self._writer = EditWriter(self._storage, self._threads)
+        self._log: list[tuple[str, Any]] = []  # all requests, in case they must be repeated in a copy
+        self._owned: dict[int, Group] = {}  # groups that were made here, not given by the caller
+        self._root: ObjectChange | None = None
+        if self._file.copy_reason is not None:
+            self._copy(self._file.copy_reason)
+        else:
+            self._or_copy(self._look_at_root)
 
     @property
     def way(self) -> str:
@@ -446,6 +451,55 @@ class Transaction:
 
     # ------------------------------------------------------------ the end
 
+    def commit(self, message: str | None = None) -> None:
+        """Commit what was asked for so far, and go on: the file stays open and locked for the next changes.
+
+        Each commit is a whole one: readers and `follow` see it, `log` lists it, and what fails later leaves it. The
+        end of the block commits the rest. It does nothing where nothing was changed since the last one.
+
+        Parameters
+        ----------
+        message : str, optional
+            Of this commit; None: that of the transaction.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what is no message, and after the block's end.
+        OSError
+            The file is edited as a copy (see `way`), which is committed at the block's end alone; what was asked for
+            waits for that. Or the commit failed: the file is as the last one left it, and the transaction has ended.
+
+        Examples
+        --------
+        >>> import numpy as np, h5burst
+        >>> h5burst.save("live.h5", {}, overwrite=True)
+        >>> with h5burst.edit("live.h5", "recording") as tx:
+        ...     for number in range(3):
+        ...         tx.put(f"block {number}", h5burst.Array(np.full(1000, number)))
+        ...         tx.commit(f"block {number}")
+        >>> [commit.message for commit in h5burst.log("live.h5")]
+        ['block 2', 'block 1', 'block 0', None]
+        """
+        self._check_open()
+        note = self._note if message is None else note_of(message, self._keeps_history)
+        try:
+            if self._copied is None:
+                if self._change().is_empty:
+                    return
+                self._or_copy(lambda: self._append_all(note))
+                if self._copied is None:
+                    self._file.go_on()
+                    self._begin()
+                    return
+        except BaseException as error:
+            if self._copied is not None:
+                self._copied.abandon(error)
+            self._close()
+            raise
+        what = f"is edited as a copy, which is committed at the end of its block alone ({self.reason})"
+        raise OSError(errno.ENOTSUP, what, self.path)
+
     def __enter__(self) -> Transaction:
         return self
 
@@ -468,7 +522,7 @@ class Transaction:
             return
         try:
             if self._copied is None:
-                self._or_copy(self._append_all)
+                self._or_copy(lambda: self._append_all(self._note))
             if self._copied is not None:
                 self._file.check_unchanged()
                 self._copied.commit(self.reason)
@@ -477,9 +531,9 @@ class Transaction:
                 self._copied.abandon(error)
             raise
 
-    def _append_all(self) -> None:
+    def _append_all(self, note: EditNote | None) -> None:
         root = self._change()
-        self.reason = commit(self._file, root, self._writer, self._note, flush=self._flush)
+        self.reason = commit(self._file, root, self._writer, note, flush=self._flush)
 
     def _close(self) -> None:
         self._is_open = False

@@ -1,22 +1,25 @@
 """Transactions that meet faults, run in a process into which faults.c is preloaded; or that are killed at random.
 
-    python crash_edits.py DIRECTORY append|copy KIND          every operation in turn, with the fault KIND at it
-    python crash_edits.py DIRECTORY append|copy random COUNT  so many kills of a process that edits, at random moments
+    python crash_edits.py DIRECTORY WAY KIND          every operation in turn, with the fault KIND at it
+    python crash_edits.py DIRECTORY WAY random COUNT  so many kills of a process that edits, at random moments
 
-The first form needs LD_PRELOAD. Prints as JSON how many cases there were, and what was wrong in which. The long run
-before a release: `random 1000` for both ways.
+WAY: append or copy, as of a transaction; commits: several within one transaction, by appending. The first form needs
+LD_PRELOAD. Prints as JSON how many cases there were, and what was wrong in which. The long run before a release:
+`random 1000` for all ways.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import json
 import os
 import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -55,11 +58,30 @@ def start(path: Path, way: str) -> None:
 def step(path: Path, state: int) -> None:
     """From any state to `state`: every kind of change, each of which tells the state."""
     with h5burst.edit(path, threads=1 + state % 2) as tx:
-        tx.put(("state",), Group({"data": Array(np.full(3000 + state % 7, state))}, {"state": state}))
-        tx.put(("many", f"n{state % 600}"), Array(np.array(-state)))
-        tx.put(("large",), Array(np.full(150_000, state), storage=Storage("gzip" if state % 2 else None)))
-        tx.set_attributes((), {"state": state})
-        tx.append(("log",), np.full(37, state, np.int64))
+        change(tx, state)
+
+
+def change(tx: h5burst.Transaction, state: int) -> None:
+    tx.put(("state",), Group({"data": Array(np.full(3000 + state % 7, state))}, {"state": state}))
+    tx.put(("many", f"n{state % 600}"), Array(np.array(-state)))
+    tx.put(("large",), Array(np.full(150_000, state), storage=Storage("gzip" if state % 2 else None)))
+    tx.set_attributes((), {"state": state})
+    tx.append(("log",), np.full(37, state, np.int64))
+
+
+def steps(path: Path, way: str, states: range, begin: Callable[[], object] = lambda: None) -> None:
+    """From one state to the next. begin: called before each."""
+    if way != "commits":
+        for state in states:
+            begin()
+            step(path, state)
+        return
+    with h5burst.edit(path, threads=1) as tx:
+        for state in states:
+            begin()
+            change(tx, state)
+            if state < states[-1]:  # whose commit is that of the block
+                tx.commit()
 
 
 def state_of(path: Path) -> int:
@@ -77,7 +99,12 @@ def state_of(path: Path) -> int:
     return state
 
 
-def in_child(path: Path, kind: str, at: int) -> tuple[int, str]:
+def last_state(way: str) -> int:
+    """To which the work goes from state 1: one edit, or two commits of one."""
+    return 3 if way == "commits" else 2
+
+
+def in_child(path: Path, way: str, kind: str, at: int) -> tuple[int, str]:
     """How the child ended (0: committed, 1: an OSError, -9: killed), and what its error said."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -85,7 +112,7 @@ def in_child(path: Path, kind: str, at: int) -> tuple[int, str]:
         status, message = 0, ""
         arm(str(path.parent), KINDS[kind], at, ERRORS.get(kind, 0))
         try:
-            step(path, 2)
+            steps(path, way, range(2, last_state(way) + 1))
         except OSError as error:
             status, message = 1, str(error)
         arm("", 0, -1, 0)
@@ -101,26 +128,26 @@ def wrongs(path: Path, way: str, kind: str, at: int) -> list[str]:
     """Everything that is not as promised when the fault strikes operation `at`."""
     start(path, way)
     step(path, 1)
-    before = path.read_bytes()
-    status, message = in_child(path, kind, at)
+    before, last = path.read_bytes(), last_state(way)
+    status, message = in_child(path, way, kind, at)
     found = []
     try:
         state = state_of(path)
     except (OSError, AssertionError, KeyError) as error:
         return [f"half a state: {error!r}"]
-    if state not in (1, 2) or (status == 0 and state != 2):
+    if not 1 <= state <= last or (status == 0 and state != last):
         found.append(f"ended with {status} in state {state}")
     if status == 1 and path.read_bytes()[: len(before)] != before and state == 1:
         found.append("an edit that failed has changed the file")
-    if status == 1 and state != 1:
+    if status == 1 and state == last:
         found.append("an edit that failed is in the file")
     if status not in (0, 1, -9) or (kind in ("none", "short", "interrupt") and status):
         found.append(f"ended with {status}: {message}")
     if status == 1 and str(path) not in message:
         found.append(f"the error does not name the file: {message}")
-    step(path, 3)
+    step(path, last + 1)
     litter = sorted(name for name in os.listdir(path.parent) if name != path.name)
-    if state_of(path) != 3 or litter or h5burst.read_tree(path).attrs["state"] != 3:
+    if state_of(path) != last + 1 or litter or h5burst.read_tree(path).attrs["state"] != last + 1:
         found.append(f"the next edit did not work, or left {litter}")
     return found
 
@@ -129,7 +156,7 @@ def every_operation(path: Path, way: str, kind: str) -> tuple[int, dict[int, lis
     start(path, way)
     step(path, 1)
     arm(str(path.parent), 0, -1, 0)
-    step(path, 2)
+    steps(path, way, range(2, last_state(way) + 1))
     cases = range(operations() + 1) if kind not in ("short", "interrupt", "none") else range(1)
     arm("", 0, -1, 0)
     return len(cases), {at: found for at in cases if (found := wrongs(path, way, kind, at))}
@@ -151,9 +178,7 @@ def killed_at_random(path: Path, way: str, count: int) -> tuple[int, dict[int, l
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            for each in range(state + 1, state + 1_000_000):
-                os.write(writing, b".")
-                step(path, each)
+            steps(path, way, range(state + 1, state + 1_000_000), functools.partial(os.write, writing, b"."))
         os.close(writing)
         for _ in range(chance.choice([1, 1, 2, 3])):  # edits that are begun, however busy the machine is
             os.read(reading, 1)

@@ -9,6 +9,7 @@ The file that counts is DIRECTORY/file.h5 (of "summary": batch_summary.json).
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,22 @@ def edit(path: Path, number: int) -> None:
     with h5burst.edit(path, f"edit {number}", threads=1) as tx:
         for name, value in content(number).items():
             tx.put(name, Array(value))
+
+
+@functools.cache
+def transaction(path: Path) -> h5burst.Transaction:
+    """One that has been committed once."""
+    tx = h5burst.edit(path, "before", threads=1)
+    tx.put("a", Array(np.arange(70)))
+    tx.commit()
+    return tx
+
+
+def commit_within(path: Path) -> None:
+    tx = transaction(path)
+    for name, value in content(5).items():
+        tx.put(name, Array(value))
+    tx.commit("within")
 
 
 def edit_large(path: Path) -> None:
@@ -66,6 +83,7 @@ WORKS: dict[str, Callable[[Path], object]] = {
     "save_anew": save_anew,
     "edit": lambda path: edit(path, 4),
     "edit_large": edit_large,
+    "commit": commit_within,
     "edit_copy": lambda path: edit(path, 4),
     "restore": lambda path: h5burst.restore(path, 1),
     "undo": h5burst.undo,
@@ -86,6 +104,8 @@ def prepare(path: Path, work: str) -> None:
     h5burst.save(path, content(1))
     for number in (2, 3):
         edit(path, number)
+    if work == "commit":
+        transaction(path)
     if work == "edit_copy":
         with h5py.File(path, "r+") as file:
             file.attrs["reference"] = file["a"].ref

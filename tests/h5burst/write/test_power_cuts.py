@@ -25,7 +25,7 @@ from support.power_cuts import Disk, Operation, crash_states, read_trace
 HERE = Path(__file__).parent
 WHOLE = bool(os.environ.get("H5BURST_WHOLE"))
 MAX_UNFLUSHED = 12 if WHOLE else 4  # operations that are not flushed, of which all subsets are looked at
-APPENDING = ("edit", "edit_large", "restore", "undo")
+APPENDING = ("edit", "edit_large", "commit", "restore", "undo")
 REPLACING = ("save", "save_anew", "edit_copy", "compact", "compact_keep", "repack", "scratch", "summary")
 
 pytestmark = pytest.mark.skipif(

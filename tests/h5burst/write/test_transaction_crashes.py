@@ -35,14 +35,21 @@ def report_of(directory: Path, *arguments: str, preloaded: Path | None = None) -
     return dict(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize(("way", "kind"), [("append", kind) for kind in KINDS] + [("copy", "kill"), ("copy", "enospc")])
+@pytest.mark.parametrize(
+    ("way", "kind"),
+    [
+        *(("append", kind) for kind in KINDS),
+        *(("copy", kind) for kind in ("kill", "enospc")),
+        *(("commits", kind) for kind in ("kill", "torn", "enospc", "eio")),
+    ],
+)
 def test_a_fault_at_any_operation_leaves_one_whole_state(faults: Path, tmp_path: Path, way: str, kind: str) -> None:
     report = report_of(tmp_path, way, kind, preloaded=faults)
     assert report["wrongs"] == {}
     assert kind in ("none", "short", "interrupt") or int(str(report["cases"])) > 4
 
 
-@pytest.mark.parametrize("way", ["append", "copy"])
+@pytest.mark.parametrize("way", ["append", "copy", "commits"])
 def test_kills_at_random_leave_a_whole_state(tmp_path: Path, way: str) -> None:
     report = report_of(tmp_path, way, "random", "15")
     assert (report["cases"], report["wrongs"]) == (15, {})

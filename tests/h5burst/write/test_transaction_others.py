@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -302,15 +303,16 @@ def clone(node: Any) -> Any:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(EDITS, max_size=4), st.booleans())
+@given(st.lists(EDITS, max_size=4), st.sampled_from(["edits", "edits and h5py", "commits of one edit"]))
 def test_any_sequence_of_edits_equals_the_model(
-    tmp_path_factory: pytest.TempPathFactory, transactions: list[Any], by_h5py: bool
+    tmp_path_factory: pytest.TempPathFactory, transactions: list[Any], how: str
 ) -> None:
     directory = tmp_path_factory.mktemp("model")
     path, model = directory / "file.h5", Group()
     h5burst.write_tree(path, model)
+    whole = h5burst.edit(path) if how == "commits of one edit" else None
     for number, edits in enumerate(transactions):
-        with h5burst.edit(path) as tx:
+        with contextlib.nullcontext(whole) if whole is not None else h5burst.edit(path) as tx:
             for verb, where, given in edits:
                 trial = clone(model)
                 possible = apply(trial, verb, where, given)
@@ -326,10 +328,14 @@ def test_any_sequence_of_edits_equals_the_model(
                 else:
                     with pytest.raises((OSError, KeyError)):
                         act()
-        if by_h5py:
+        if whole is not None:
+            whole.commit()
+        if how == "edits and h5py":
             with h5py.File(path, "r+") as file:
                 file.attrs[f"theirs {number}"] = number
             model.attrs[f"theirs {number}"] = number
+    if whole is not None:
+        whole.__exit__(None, None, None)
     h5burst.write_tree(directory / "expected.h5", model)
     assert content(path) == content(directory / "expected.h5")
     shutil.rmtree(directory)
