@@ -55,11 +55,11 @@ class Status:
 
     def __str__(self) -> str:
         lines = [f"h5burst.accelerate: {'enabled' if self.is_enabled else 'disabled'}, {thread_count()} threads"]
-        for what, calls, size, seconds in (
+        for verb, calls, size, seconds in (
             ("reads", self.reads, self.bytes_read, self.seconds_reading),
             ("writes", self.writes, self.bytes_written, self.seconds_writing),
         ):
-            lines.append(f"  {what} taken over: {calls}, {size / 1e6:.1f} MB in {seconds:.3f} s")
+            lines.append(f"  {verb} taken over: {calls}, {size / 1e6:.1f} MB in {seconds:.3f} s")
         for reason, count in sorted(self.left.items(), key=lambda item: (-item[1], item[0])):
             lines.append(f"  left to h5py: {count} x {reason}")
         return "\n".join(lines)
@@ -82,8 +82,8 @@ def enable() -> None:
     global _is_enabled
     thread_count()
     with _lock:
-        for place, name, _, ours in takeover.REPLACED:
-            setattr(place, name, ours)
+        for owner, name, _, ours in takeover.REPLACED:
+            setattr(owner, name, ours)
         _is_enabled = True
 
 
@@ -97,9 +97,9 @@ def disable() -> None:
     """
     global _is_enabled
     with _lock:
-        for place, name, own, ours in takeover.REPLACED:
-            if vars(place).get(name) is ours:
-                setattr(place, name, own)
+        for owner, name, original, ours in takeover.REPLACED:
+            if vars(owner).get(name) is ours:
+                setattr(owner, name, original)
         _is_enabled = False
 
 

@@ -32,11 +32,11 @@ def box_of(args: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Box, tuple[in
                 return None
             lengths.append(edges[1] - edges[0])
         elif type(item) is int or isinstance(item, np.integer):
-            place = index(item)
-            place += length if place < 0 else 0
-            if not 0 <= place < length:
+            at = index(item)
+            at += length if at < 0 else 0
+            if not 0 <= at < length:
                 return None
-            edges = (place, place + 1)
+            edges = (at, at + 1)
         else:
             return None
         box.append(edges)

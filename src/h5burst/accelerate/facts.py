@@ -107,8 +107,8 @@ def facts_of(dataset: h5py.Dataset) -> Facts | str:
 
 def _steps(creation: Any) -> tuple[FilterStep, ...] | str:
     steps = []
-    for place in range(creation.get_nfilters()):
-        number, _, values, name = creation.get_filter(place)
+    for filter_index in range(creation.get_nfilters()):
+        number, _, values, name = creation.get_filter(filter_index)
         if number not in KNOWN_FILTERS:
             return f"the filter {name.decode('utf-8', 'replace') or number}"
         width = values[0] if number == SHUFFLE and values else 1

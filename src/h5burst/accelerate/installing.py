@@ -12,8 +12,8 @@ _LINE = 'import os; os.environ.get("H5BURST_AUTO", "0") not in ("", "0") and __i
 
 def files() -> tuple[Path, Path]:
     """Paths of the `.pth` file and of the module that it imports, there or not."""
-    place = Path(sysconfig.get_path("purelib"))
-    return place / "h5burst_auto.pth", place / "_h5burst_auto.py"
+    directory = Path(sysconfig.get_path("purelib"))
+    return directory / "h5burst_auto.pth", directory / "_h5burst_auto.py"
 
 
 def is_installed() -> bool:
@@ -34,7 +34,7 @@ def remove() -> list[Path]:
     """Remove both files, and what Python made of them. Which were there."""
     line, module = files()
     compiled = (module.parent / "__pycache__").glob(f"{module.stem}.*.pyc")
-    there = [path for path in (line, module, *compiled) if path.exists()]
-    for path in there:
+    removed = [path for path in (line, module, *compiled) if path.exists()]
+    for path in removed:
         path.unlink()
-    return there
+    return removed

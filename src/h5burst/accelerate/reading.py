@@ -100,11 +100,11 @@ def read_box(dataset: h5py.Dataset, facts: Facts, box: Box, shape: tuple[int, ..
     return _read_directly(dataset, facts, box, starts, out)
 
 
-def _has_locations(dataset: h5py.Dataset, facts: Facts, shape: tuple[int, ...], wanted: int) -> bool:
+def _has_locations(dataset: h5py.Dataset, facts: Facts, shape: tuple[int, ...], needed: int) -> bool:
     """True where all chunks are looked up: now, where it takes less than one after another."""
     if facts.locations is None:
         count = math.prod(-(-length // chunk) for length, chunk in zip(shape, facts.chunk, strict=True))
-        if (facts.read_directly + wanted) * _SHARE_FOR_LOCATIONS < count:
+        if (facts.read_directly + needed) * _SHARE_FOR_LOCATIONS < count:
             return False
         facts.locations = _look_up(dataset, shape, facts.chunk)
     return True
@@ -143,13 +143,13 @@ def _numbers(
 def _located(
     locations: _Locations, starts: np.ndarray[Any, Any], shape: tuple[int, ...], chunk: tuple[int, ...]
 ) -> _Chunks:
-    wanted = _numbers(starts, shape, chunk)
-    places = np.searchsorted(locations.numbers, wanted)
+    needed = _numbers(starts, shape, chunk)
+    places = np.searchsorted(locations.numbers, needed)
     places[places == len(locations.numbers)] = 0
     if not len(locations.numbers):
         nothing = np.zeros(len(starts), np.uint64)
         return _Chunks(starts, np.full(len(starts), MISSING, np.uint64), nothing, nothing.astype(np.uint32), None)
-    is_there = (locations.numbers[places] == wanted) & (locations.sizes[places] > 0)
+    is_there = (locations.numbers[places] == needed) & (locations.sizes[places] > 0)
     return _Chunks(
         starts,
         np.where(is_there, locations.addresses[places], np.uint64(MISSING)),

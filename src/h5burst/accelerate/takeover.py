@@ -48,39 +48,39 @@ def _facts(dataset: Any) -> Facts | None:
         identity = identity_of(dataset)
     except _NO_DATASET:  # h5py says so
         return None
-    place = dataset.__dict__
-    known = place.get(_PLACE)
-    if known is None or (known is not _LEFT and known.identity != identity):
-        known = facts_of(dataset)
-        if isinstance(known, str):
-            tally.note_left(known)
-            known = _LEFT
-        place[_PLACE] = known
-    if known is _LEFT or (known.is_writable and is_shared_while_written(dataset)):
+    notes = dataset.__dict__
+    noted = notes.get(_PLACE)
+    if noted is None or (noted is not _LEFT and noted.identity != identity):
+        noted = facts_of(dataset)
+        if isinstance(noted, str):
+            tally.note_left(noted)
+            noted = _LEFT
+        notes[_PLACE] = noted
+    if noted is _LEFT or (noted.is_writable and is_shared_while_written(dataset)):
         return None
-    facts: Facts = known
+    facts: Facts = noted
     return facts
 
 
 def _is_left(dataset: Any, args: Any) -> bool:
     """True where it takes but a look to see that a read is left to h5py."""
-    known = dataset.__dict__.get(_PLACE)
-    if known is _LEFT:
+    facts = dataset.__dict__.get(_PLACE)
+    if facts is _LEFT:
         return True
     item: Any = args if type(args) is not tuple else args[0] if args else ...
     kind = type(item)
-    if known is None:
+    if facts is None:
         try:
             return _is_small(dataset, item)
         except _NO_DATASET:
             return True
     if kind is int:
-        return bool(known.row_bytes < _threshold)
+        return bool(facts.row_bytes < _threshold)
     if kind is slice:
         start, stop = item.start, item.stop
         if type(stop) is not int or stop < 0:
             return False
-        return bool((stop - (start if type(start) is int and start > 0 else 0)) * known.row_bytes < _threshold)
+        return bool((stop - (start if type(start) is int and start > 0 else 0)) * facts.row_bytes < _threshold)
     return kind is list or kind is np.ndarray
 
 
@@ -99,9 +99,9 @@ def get(self: Any, args: Any, new_dtype: Any = None) -> Any:
     """`dataset[args]`."""
     if _is_left(self, args):
         return _get(self, args, new_dtype) if new_dtype is not None else _get(self, args)
-    found = _taken(self, args if type(args) is tuple else (args,), new_dtype)
-    if found is not None:
-        return found
+    values = _taken(self, args if type(args) is tuple else (args,), new_dtype)
+    if values is not None:
+        return values
     return _get(self, args) if new_dtype is None else _get(self, args, new_dtype=new_dtype)
 
 
@@ -231,10 +231,10 @@ def make(parent: Any, shape: Any = None, dtype: Any = None, data: Any = None, *a
     if not is_ours:
         return _make(parent, shape, dtype, data, *args, **kwargs)
     with phil:
-        made = _make(parent, data.shape, data.dtype if dtype is None else dtype, None, *args, **kwargs)
-        if not _write(h5py.Dataset(made), (), data):
-            made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.asarray(data, order="C"))
-    return made
+        dataset = _make(parent, data.shape, data.dtype if dtype is None else dtype, None, *args, **kwargs)
+        if not _write(h5py.Dataset(dataset), (), data):
+            dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.asarray(data, order="C"))
+    return dataset
 
 
 REPLACED: tuple[tuple[Any, str, Any, _Method], ...] = (

@@ -70,8 +70,8 @@ def write_box(dataset: h5py.Dataset, facts: Facts, box: Box, data: np.ndarray[An
         batches = [corners[first : first + per_batch] for first in range(0, len(corners), per_batch)]
         threads = max(1, min(helper_count(data.nbytes) + 1, _MAX_MEMORY // (3 * facts.chunk_bytes), len(batches)))
         at_work = threads + 1 if threads > 1 else 1  # one is waited for, and written, while the others go on
-        for made in ahead(lambda batch: list(_made(facts, box, data, batch, way)), batches, at_work):
-            for chunk in made:
+        for encoded in ahead(lambda batch: list(_made(facts, box, data, batch, way)), batches, at_work):
+            for chunk in encoded:
                 put_chunk(dataset.id, chunk.offset, chunk.payload, facts.masked)
     facts.encoded_bytes += data.nbytes
 
@@ -155,7 +155,7 @@ def _encoder(facts: Facts, box: Box, data: np.ndarray[Any, Any], corners: list[t
     if facts.encoder is None or facts.encoded_bytes > _SAME_ENCODER:
         count = max(1, min(_SAMPLES, len(corners) // _CHUNKS_A_SAMPLE))
         places = [len(corners) * (2 * k + 1) // (2 * count) for k in range(count)]
-        samples = [_sample(facts, _bytes_of(facts, box, data, corners[place])) for place in places]
+        samples = [_sample(facts, _bytes_of(facts, box, data, corners[number])) for number in places]
         facts.encoder, facts.encoded_bytes = quickest(samples, gzip.level), 0
     return facts.encoder
 

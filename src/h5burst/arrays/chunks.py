@@ -88,8 +88,8 @@ class ChunkPlan:
 
     def offset(self, index: int) -> tuple[int, ...]:
         """Coordinates of the first element of the chunk with this linear (C order) index."""
-        place = np.unravel_index(index, self.grid)
-        return tuple(int(k) * chunk for k, chunk in zip(place, self.chunks, strict=True))
+        coordinates = np.unravel_index(index, self.grid)
+        return tuple(int(k) * chunk for k, chunk in zip(coordinates, self.chunks, strict=True))
 
 
 class EncodedChunk(NamedTuple):
@@ -294,8 +294,8 @@ def _parts(
             raise ValueError(f"rows {first} to {first + rows} came with shape {band.shape}")
         columns = (range(0, length, chunk) for length, chunk in zip(plan.shape[1:], plan.chunks[1:], strict=True))
         for corner in product(*columns):
-            place = (slice(None), *(slice(at, at + chunk) for at, chunk in zip(corner, plan.chunks[1:], strict=True)))
-            yield index, (first, *corner), band[place]
+            box = (slice(None), *(slice(at, at + chunk) for at, chunk in zip(corner, plan.chunks[1:], strict=True)))
+            yield index, (first, *corner), band[box]
             index += 1
 
 
@@ -441,7 +441,7 @@ def _put_parts(
         put_part((kept, first[1]), plan, parts[0], out, fill)
         put_part(second, plan, parts[1], out, fill)
         return
-    wholes = [_whole_chunk(plan, part, out, place) for place, part in enumerate(parts)]
+    wholes = [_whole_chunk(plan, part, out, number) for number, part in enumerate(parts)]
     codecs.decode_pair([kept, second[0]], plan.filters, first[1], plan.dtype.itemsize, wholes)
     for whole, part in zip(wholes, parts, strict=True):
         _put_whole_chunk(whole, plan, part, out)
@@ -470,12 +470,12 @@ def _is_in_place(plan: ChunkPlan, target: np.ndarray[Any, Any]) -> bool:
     return target.shape == plan.chunks and target.flags.c_contiguous
 
 
-def _whole_chunk(plan: ChunkPlan, part: ChunkPart, out: np.ndarray[Any, Any], place: int = 0) -> Bytes:
+def _whole_chunk(plan: ChunkPlan, part: ChunkPart, out: np.ndarray[Any, Any], number: int = 0) -> Bytes:
     """Memory for a decoded chunk: that where it belongs, if it is in one run there."""
     target = out[part.target]
     if _is_in_place(plan, target):
         return target.reshape(-1).view(np.uint8)
-    return thread_buffer(f"chunk {place}", plan.chunk_bytes)
+    return thread_buffer(f"chunk {number}", plan.chunk_bytes)
 
 
 def _put_whole_chunk(whole: Bytes, plan: ChunkPlan, part: ChunkPart, out: np.ndarray[Any, Any]) -> None:

@@ -42,8 +42,8 @@ class ReadableArray(NDArrayOperatorsMixin):
     def _pick(self, places: tuple[AxisIndices, ...]) -> np.ndarray[Any, Any]:
         """The elements at some places of each axis. Subclasses that can read less than the box around them do."""
         box = bounding_box(places)
-        found: np.ndarray[Any, Any] = self._read(box)[relative_index(places, box)]
-        return found
+        picked: np.ndarray[Any, Any] = self._read(box)[relative_index(places, box)]
+        return picked
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -74,7 +74,7 @@ def _expand(parts: tuple[Any, ...], rank: int) -> list[Any]:
     rest = [slice(None)] * (rank - used)
     if not ellipses:
         return [*parts, *rest]
-    at = next(place for place, part in enumerate(parts) if part is Ellipsis)
+    at = next(axis for axis, part in enumerate(parts) if part is Ellipsis)
     return [*parts[: at + 1], *rest, *parts[at + 1 :]]
 
 
@@ -107,8 +107,8 @@ def _select_axis(part: Any, length: int, axis: int) -> tuple[AxisIndices, Any]:
     if isinstance(part, int):
         if not -length <= part < length:
             raise IndexError(f"index {part} is out of bounds for axis {axis} with size {length}")
-        place = part % length
-        return range(place, place + 1), 0
+        at = part % length
+        return range(at, at + 1), 0
     if isinstance(part, slice):
         places = range(*part.indices(length))
         if len(places) == 1:
@@ -120,8 +120,8 @@ def _select_axis(part: Any, length: int, axis: int) -> tuple[AxisIndices, Any]:
     if low < -length or high >= length:
         raise IndexError(f"index {low if low < -length else high} is out of bounds for axis {axis} with size {length}")
     part = part.astype(np.int64)
-    found, within = np.unique(np.where(part < 0, part + length, part), return_inverse=True)
-    return _run(found), within.reshape(part.shape)
+    indices, within = np.unique(np.where(part < 0, part + length, part), return_inverse=True)
+    return _run(indices), within.reshape(part.shape)
 
 
 def _run(places: np.ndarray[Any, np.dtype[np.int64]]) -> AxisIndices:

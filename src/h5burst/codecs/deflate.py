@@ -229,11 +229,11 @@ def _sample_sizes(data: Bytes, stride: int) -> tuple[int, int]:
 
 
 def _choose_codings(
-    data: Bytes, edges: list[int], level: int, known: tuple[BlockCoding, ...] = ()
+    data: Bytes, edges: list[int], level: int, earlier: tuple[BlockCoding, ...] = ()
 ) -> list[BlockCoding]:
     """The coding for each stretch of shuffled bytes.
 
-    known: what suits the stretches of a chunk of the same array, in which quick matches do as well as general ones.
+    earlier: what suits the stretches of a chunk of the same array, in which quick matches do as well as general ones.
     """
     stretches = [data[start:stop] for start, stop in pairwise(edges)]
     repeats = [not (stretch != stretch[:1]).any() for stretch in stretches]  # empty ones, too
@@ -241,11 +241,11 @@ def _choose_codings(
     total = sum(literal - saved for literal, saved in gains)
     ways = []
     for number, (part, (_, saved)) in enumerate(zip(stretches, gains, strict=True)):
-        before = known[number] if len(known) == len(stretches) else None
+        before = earlier[number] if len(earlier) == len(stretches) else None
         if repeats[number]:
             ways.append(BlockCoding.REPETITION)
         elif _matches_pay(part, saved, total, level, before):
-            ways.append(BlockCoding.ELEMENT_MATCHES if known else BlockCoding.MATCHES)
+            ways.append(BlockCoding.ELEMENT_MATCHES if earlier else BlockCoding.MATCHES)
         else:
             ways.append(BlockCoding.LITERALS)
     if BlockCoding.MATCHES in ways:  # one run for all of them: what may follow a general compressor's block is slow
@@ -322,14 +322,14 @@ def decompress(datas: Sequence[Bytes], outs: Sequence[Bytes], *, is_exact: bool 
         results = inflate.inflate_both(datas[0], outs[0], datas[1], outs[1], level)
     else:
         results = tuple(inflate.inflate(data, out, level) for data, out in zip(datas, outs, strict=True))
-    found = []
+    outputs = []
     for result, out in zip(results, outs, strict=True):
         if isinstance(result, str):
             raise ValueError(result)
         if is_exact and result != out.size:
             raise ValueError(f"it holds {result} bytes, not {out.size}")
-        found.append(out[:result])
-    return found
+        outputs.append(out[:result])
+    return outputs
 
 
 def _instructions() -> int:

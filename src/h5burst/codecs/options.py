@@ -80,8 +80,8 @@ def _codec_of(compression: object) -> tuple[str | None, int | None]:
             return codec.name, None
     elif registry.is_known(compression):
         return str(compression), None
-    known = ", ".join(map(repr, (*registry.names(), None)))
-    raise ValueError(f"compression must be one of {known}, or a level of gzip (0 to 9), got {compression!r}")
+    names = ", ".join(map(repr, (*registry.names(), None)))
+    raise ValueError(f"compression must be one of {names}, or a level of gzip (0 to 9), got {compression!r}")
 
 
 def _level_of(level: object, name: str | None) -> int:
@@ -100,5 +100,5 @@ def _levels(name: str | None) -> range | None:
 
 
 def _unused(level: int, name: str | None) -> str:
-    what = "without a codec it does nothing" if name is None else f"{name} has no levels"
-    return f"compression level {level!r}: {what}: leave the level out, or name a codec with levels (gzip)"
+    reason = "without a codec it does nothing" if name is None else f"{name} has no levels"
+    return f"compression level {level!r}: {reason}: leave the level out, or name a codec with levels (gzip)"

@@ -89,10 +89,10 @@ def fitted(filters: Sequence[Filter], samples: Iterable[Bytes], itemsize: int) -
     It is left out of a dataset, not of a chunk: libhdf5 keeps a chunk's filter mask when it writes the chunk again and
     its new bytes are as many as the old.
     """
-    for place, step in enumerate(filters[:-1]):
-        codec = registry.by_id(filters[place + 1].id) if step.id == SHUFFLE else None
-        if codec is not None and codec.prefers_unshuffled(samples, filters[place + 1].values, itemsize):
-            return (*filters[:place], *filters[place + 1 :])
+    for number, step in enumerate(filters[:-1]):
+        codec = registry.by_id(filters[number + 1].id) if step.id == SHUFFLE else None
+        if codec is not None and codec.prefers_unshuffled(samples, filters[number + 1].values, itemsize):
+            return (*filters[:number], *filters[number + 1 :])
     return tuple(filters)
 
 
@@ -185,13 +185,13 @@ def decode_pair(
 def _sizes_before(steps: Sequence[Filter], size: int) -> list[int | None]:
     """Bytes that each filter was given when the chunk was written; None behind a compressor."""
     sizes: list[int | None] = []
-    known: int | None = size
+    given_bytes: int | None = size
     for step in steps:
-        sizes.append(known)
+        sizes.append(given_bytes)
         if step.id == FLETCHER32:
-            known = None if known is None else known + _CHECKSUM_BYTES
+            given_bytes = None if given_bytes is None else given_bytes + _CHECKSUM_BYTES
         elif step.id != SHUFFLE:
-            known = None
+            given_bytes = None
     return sizes
 
 
@@ -217,7 +217,7 @@ def _places(count: int, size: int | None, chunk_bytes: int) -> list[Bytes]:
     """
     if size is None:
         return [np.empty(chunk_bytes + chunk_bytes // 8 + 1024, np.uint8) for _ in range(count)]
-    return [thread_buffer(f"decompressed {place}", size) for place in range(count)]
+    return [thread_buffer(f"decompressed {number}", size) for number in range(count)]
 
 
 def _decompressed(datas: Sequence[Bytes], step: Filter, outs: Sequence[Bytes], is_exact: bool) -> list[Bytes]:

@@ -107,8 +107,8 @@ def _function(library: str, filter_id: int) -> Callable[..., int] | None:
     except (OSError, AttributeError):
         return None
     describe.restype = ctypes.POINTER(_Class)
-    found = describe().contents
-    return found.filter if found.version == 1 and found.id == filter_id else None
+    description = describe().contents
+    return description.filter if description.version == 1 and description.id == filter_id else None
 
 
 @functools.cache

@@ -36,9 +36,11 @@ def register(codec: Codec) -> None:
     >>> from h5burst import codecs
     >>> codecs.register(codecs.gzip.Gzip())  # again the same class: no error
     """
-    for known in (_by_name.get(codec.name), _by_id.get(codec.filter_id)):
-        if known is not None and type(known) is not type(codec):
-            raise ValueError(f"a codec {codec.name!r} (filter {codec.filter_id}) is registered: {type(known).__name__}")
+    for registered in (_by_name.get(codec.name), _by_id.get(codec.filter_id)):
+        if registered is not None and type(registered) is not type(codec):
+            raise ValueError(
+                f"a codec {codec.name!r} (filter {codec.filter_id}) is registered: {type(registered).__name__}"
+            )
     _by_name[codec.name] = _by_id[codec.filter_id] = codec
 
 
@@ -66,10 +68,10 @@ def by_name(name: str) -> Codec:
     >>> codecs.by_name("gzip").filter_id
     1
     """
-    found = _by_name.get(name) or _with_entry_points().get(name)
-    if found is None:
+    codec = _by_name.get(name) or _with_entry_points().get(name)
+    if codec is None:
         raise ValueError(f"unknown codec {name!r}: choose one of {', '.join(map(repr, names()))}, or None")
-    return found
+    return codec
 
 
 def by_id(filter_id: int) -> Codec | None:

@@ -120,8 +120,8 @@ def _by_places(source: Source, heap: int, search: _Search) -> None:
             name_hash = search.ids.get(dense.huge_id(number))
             try:
                 body = source.read(address, length)
-                wanted = lookup3(link_message.decode(body).name) if name_hash is None else name_hash
-                plain = checked_link(body, wanted)
+                link_hash = lookup3(link_message.decode(body).name) if name_hash is None else name_hash
+                plain = checked_link(body, link_hash)
                 search.take(plain, is_checked=len(plain) < len(body))
             except CorruptStructureError:
                 search.damaged.update(() if name_hash is None else (name_hash,))
@@ -132,7 +132,7 @@ def _in_blocks(source: Source, heap: int, search: _Search) -> None:
     places = set(_matches(source, re.compile(rb"FHDB\x00" + re.escape(heap.to_bytes(8, "little")))))
     with contextlib.suppress(CorruptStructureError, UnsupportedFeatureError):
         places.update(FractalHeap(source, heap).block_places)
-    for at in sorted(place for place in places if place < source.size):
+    for at in sorted(address for address in places if address < source.size):
         block = source.read(at, min(_LARGEST_BLOCK, source.size - at))
         length = next((size for size in _BLOCK_SIZES if _is_whole(block[:size], size)), 0)
         end = _STRUCTURE.search(block, 5)

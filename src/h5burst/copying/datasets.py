@@ -97,8 +97,8 @@ class DatasetCopier:
             body, filters = self._chunked(stored, layout, writer, on_unreadable)
         else:
             body, filters = self._whole(stored, layout, writer, on_unreadable)
-        found = [Message(oh.DATA_LAYOUT, 0, body)]
-        return found if filters is None else [*found, Message(oh.FILTER_PIPELINE, oh.CONSTANT, filters)]
+        rewritten = [Message(oh.DATA_LAYOUT, 0, body)]
+        return rewritten if filters is None else [*rewritten, Message(oh.FILTER_PIPELINE, oh.CONSTANT, filters)]
 
     def elements(self, raw: bytes, places: AddressOffsets, writer: Writer) -> bytes:
         """Elements of a header, such as a fill value."""
@@ -203,9 +203,9 @@ class DatasetCopier:
         self, stored: DatasetHeader, layout: bytes, writer: Writer, on_unreadable: OnUnreadable | None
     ) -> tuple[bytes, bytes | None]:
         shape, itemsize = stored.shape or (), stored.places.size
-        found = data_layout.decode(layout, len(shape), itemsize)
-        old = ChunkPlan(shape, np.dtype((np.void, itemsize)), found.chunks, decode_filters(stored.filters))
-        index = read_index(self._source, found, shape, stored.limits, old.chunk_bytes, bool(old.filters))
+        old_layout = data_layout.decode(layout, len(shape), itemsize)
+        old = ChunkPlan(shape, np.dtype((np.void, itemsize)), old_layout.chunks, decode_filters(stored.filters))
+        index = read_index(self._source, old_layout, shape, stored.limits, old.chunk_bytes, bool(old.filters))
         new, filters = self._new_plan(index, old, stored)
         if isinstance(writer, SizeProbe):
             numbers, entries = index.numbers, np.zeros((len(index.numbers), 3), np.uint64)
@@ -238,18 +238,18 @@ class DatasetCopier:
             return old, stored.filters
         is_masked = bool(index.masks.any()) and all(step.id in _OF_GZIP for step in old.filters)
         if self._recoding is not None:
-            wanted = self._recoding.filters(old.dtype.itemsize, old.chunk_bytes)
+            filters = self._recoding.filters(old.dtype.itemsize, old.chunk_bytes)
         elif is_masked:
-            wanted = old.filters
+            filters = old.filters
         else:
             return old, stored.filters
         if stored.limits == stored.shape:
             if stored.layout not in self._fitted:
-                self._fitted[stored.layout] = self._without_useless_shuffle(wanted, index, old)
-            wanted = self._fitted[stored.layout]
-        if wanted == old.filters and not is_masked:
+                self._fitted[stored.layout] = self._without_useless_shuffle(filters, index, old)
+            filters = self._fitted[stored.layout]
+        if filters == old.filters and not is_masked:
             return old, stored.filters
-        return replace(old, filters=wanted), encode_filters(wanted)
+        return replace(old, filters=filters), encode_filters(filters)
 
     def _without_useless_shuffle(
         self, filters: tuple[codecs.Filter, ...], index: ChunkIndex, old: ChunkPlan
@@ -323,9 +323,9 @@ class DatasetCopier:
 
         entries = np.zeros((len(index.numbers), 3), np.uint64)
         kept = []
-        for at, mask, payload, what in bounded_map(work, range(len(index.numbers)), threads):
+        for at, mask, payload, damage in bounded_map(work, range(len(index.numbers)), threads):
             if payload is None and on_unreadable is not None:
-                on_unreadable(f"the chunk from element {new.offset(int(index.numbers[at]))} on: {what}")
+                on_unreadable(f"the chunk from element {new.offset(int(index.numbers[at]))} on: {damage}")
                 continue
             view = memoryview(payload)
             entries[at] = writer.append(view), view.nbytes, mask

@@ -98,9 +98,9 @@ class Translator:
             return False
         return item is not None and heap.has_sum(data, item)
 
-    def _lose(self, what: str) -> None:
+    def _lose(self, damage: str) -> None:
         assert self.on_unreadable is not None
-        self.on_unreadable(f"a value of variable length: {what}")
+        self.on_unreadable(f"a value of variable length: {damage}")
 
     def _is_set(
         self, address: int, index: int, inner: AddressOffsets | None, count: int | None, writer: Writer
@@ -199,8 +199,8 @@ class Translator:
 
 
 def _sound(data: bytes) -> _Collection:
-    found = heap.objects(data)
-    return _Collection(heap.summed(data, found), found)
+    objects = heap.objects(data)
+    return _Collection(heap.summed(data, objects), objects)
 
 
 def _all_objects(data: bytes) -> dict[int, heap.Object]:

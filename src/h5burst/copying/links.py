@@ -27,21 +27,21 @@ class FoundLink(NamedTuple):
         return link_message.leading_to(self.body, address)
 
 
-def read(source: Source, found: Sequence[Message]) -> list[FoundLink]:
+def read(source: Source, messages: Sequence[Message]) -> list[FoundLink]:
     """All links of a group, by their order where it is kept, else by name."""
-    return _in_order(dense.all_links(source, found), info_message.find(found, oh.LINK_INFO))
+    return _in_order(dense.all_links(source, messages), info_message.find(messages, oh.LINK_INFO))
 
 
 def salvage(
-    source: Source, found: Sequence[Message], is_object: Callable[[int], bool]
+    source: Source, messages: Sequence[Message], is_object: Callable[[int], bool]
 ) -> tuple[list[FoundLink], bool, list[bytes]]:
     """As `read`, of a group whose index is damaged; whether that is all, and the names that may be of earlier states.
 
     is_object: whether there is one at an address.
     """
     bodies, info = (
-        [message.body for message in found if message.type == oh.LINK],
-        info_message.find(found, oh.LINK_INFO),
+        [message.body for message in messages if message.type == oh.LINK],
+        info_message.find(messages, oh.LINK_INFO),
     )
     if info.heap == UNDEFINED:
         return _in_order(bodies, info), False, []

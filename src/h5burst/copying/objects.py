@@ -136,10 +136,10 @@ class ObjectCopier:
 
     def children(self, address: int) -> list[int]:
         """The targets of the hard links of a group; none for other objects. Raises `CorruptStructureError`."""
-        found = oh.decode(self._source, address).messages
-        if not any(message.type in _GROUP for message in found):
+        messages = oh.decode(self._source, address).messages
+        if not any(message.type in _GROUP for message in messages):
             return []
-        members = links.read(self._source, found)
+        members = links.read(self._source, messages)
         return [link.address for link in members if link.address is not None]
 
     def add_group(self, members: Sequence[tuple[bytes, int]]) -> int:
@@ -181,8 +181,8 @@ class ObjectCopier:
         waiting: list[tuple[int, Names, Keep]] = [(root, (), keep)]
         while waiting:
             address, names, below = waiting.pop()
-            found = [self._own(message) for message in oh.decode(self._source, address).messages]
-            members = {link.name: link for link in links.read(self._source, found)}
+            messages = [self._own(message) for message in oh.decode(self._source, address).messages]
+            members = {link.name: link for link in links.read(self._source, messages)}
             for name, inner in below.items():
                 link = members.get(name)
                 path = b"/".join((*names, name)).decode("utf-8", "replace")
@@ -226,10 +226,10 @@ class ObjectCopier:
     def _members(self, item: _Object) -> list[_Object]:
         """Targets of the hard links of a group; none where they cannot be read: its copying says so."""
         try:
-            found = [self._own(message) for message in self._decoded(item, is_first=False).messages]
-            if not any(message.type in _GROUP for message in found):
+            messages = [self._own(message) for message in self._decoded(item, is_first=False).messages]
+            if not any(message.type in _GROUP for message in messages):
                 return []
-            members = self._links(item, found)
+            members = self._links(item, messages)
         except (CorruptStructureError, UnsupportedFeatureError):
             return []
         return [self._below(item, link) for link in members if link.address is not None and item.keeps(link.name)]
@@ -267,15 +267,17 @@ class ObjectCopier:
         on_unreadable = self._on_unreadable
         if on_unreadable is None:
             return oh.decode(self._source, item.address)
-        return oh.decode(self._source, item.address, lambda what: on_unreadable(item.names, what) if is_first else None)
+        return oh.decode(
+            self._source, item.address, lambda damage: on_unreadable(item.names, damage) if is_first else None
+        )
 
     def _holds_references(self, header: ObjectHeader) -> bool:
         """True where elements or attributes of an object name addresses that are known when all is copied."""
-        found = [self._own(message) for message in header.messages]
-        datatype = self._datatype(found)
+        messages = [self._own(message) for message in header.messages]
+        datatype = self._datatype(messages)
         if datatype is not None and address_offsets_of(datatype).holds_references:
             return True
-        bodies = (item.body for item in self._attribute_items(found))
+        bodies = (item.body for item in self._attribute_items(messages))
         return any(
             address_offsets_of(self._attribute_type(attributes.decode(body))).holds_references for body in bodies
         )
@@ -288,22 +290,24 @@ class ObjectCopier:
         is_first: the first of two times, or the only one, in which objects below are copied and links are counted.
         """
         old = old or self._decoded(item, is_first=is_first)
-        found = [self._own(message) for message in old.messages]
+        messages = [self._own(message) for message in old.messages]
         new = ObjectHeader(old.flags, old.times, old.phase)
-        datatype = self._datatype(found)
-        for message in found:
+        datatype = self._datatype(messages)
+        for message in messages:
             if message.type not in _REBUILT_MESSAGES:
                 new.messages.append(self._other(message, datatype, writer, is_first))
-        layout = next((message for message in found if message.type == oh.DATA_LAYOUT), None)
+        layout = next((message for message in messages if message.type == oh.DATA_LAYOUT), None)
         if is_first and self._on_unreadable is not None and layout is not None:
-            self._datasets.check_single(self._stored(found, datatype))
+            self._datasets.check_single(self._stored(messages, datatype))
         # The rest of its header cannot be read.
         is_rest = self._on_unreadable is not None and layout is None and datatype is None
-        if is_rest or any(message.type in _GROUP for message in found) or not item.names:
-            new.messages += self._group(item, found, writer, is_first)
+        if is_rest or any(message.type in _GROUP for message in messages) or not item.names:
+            new.messages += self._group(item, messages, writer, is_first)
         if layout is not None:
-            new.messages += self._datasets.messages(self._stored(found, datatype), writer, self._noting(item, writer))
-        new.messages += self._attributes(item, old, found, writer, is_first)
+            new.messages += self._datasets.messages(
+                self._stored(messages, datatype), writer, self._noting(item, writer)
+            )
+        new.messages += self._attributes(item, old, messages, writer, is_first)
         count = old.links if self.keeps_link_counts else self._link_counts[item.key]
         if old.links != 1 or self._on_unreadable is not None:
             new.messages.append(oh.reference_count(max(1, count)))
@@ -315,9 +319,9 @@ class ObjectCopier:
         if on_unreadable is None or isinstance(writer, SizeProbe):
             return None
 
-        def note(what: str) -> None:
+        def note(damage: str) -> None:
             self._incomplete.add(item.key)
-            on_unreadable(item.names, what)
+            on_unreadable(item.names, damage)
 
         return note
 
@@ -327,10 +331,10 @@ class ObjectCopier:
         """A message that is shared through the file's table as one of its own."""
         if not message.flags & oh.SHARED:
             return message
-        place = shared_messages.decode_place(message.body)
-        if place.address is not None:
+        shared_at = shared_messages.decode_place(message.body)
+        if shared_at.address is not None:
             return message
-        body = self._shared.body(message.type, place.heap_id)
+        body = self._shared.body(message.type, shared_at.heap_id)
         return message._replace(flags=message.flags & ~oh.SHARED, body=body)
 
     def _other(self, message: Message, datatype: bytes | None, writer: Writer, is_first: bool) -> Message:
@@ -348,9 +352,9 @@ class ObjectCopier:
                 return message._replace(body=body[: -places.size] + value)
         return message
 
-    def _datatype(self, found: Sequence[Message]) -> bytes | None:
+    def _datatype(self, messages: Sequence[Message]) -> bytes | None:
         """The datatype of a dataset or a committed datatype; None for other objects."""
-        message = next((message for message in found if message.type == oh.DATATYPE), None)
+        message = next((message for message in messages if message.type == oh.DATATYPE), None)
         if message is None:
             return None
         return self._committed_type(message.body) if message.flags & oh.SHARED else message.body
@@ -361,10 +365,10 @@ class ObjectCopier:
         if address is None:
             raise CorruptStructureError("a datatype is shared in an unknown place")
         if address not in self._committed:
-            found = oh.decode(self._source, address).first(oh.DATATYPE)
-            if found is None:
+            datatype = oh.decode(self._source, address).first(oh.DATATYPE)
+            if datatype is None:
                 raise CorruptStructureError(f"there is no committed datatype at address {address}")
-            self._committed[address] = self._own(found).body
+            self._committed[address] = self._own(datatype).body
         return self._committed[address]
 
     def _committed_copy(self, body: bytes, is_first: bool) -> bytes:
@@ -379,8 +383,8 @@ class ObjectCopier:
         self._link_counts[item.key] += is_first
         return shared_messages.encode_committed(new)
 
-    def _stored(self, found: Sequence[Message], datatype: bytes | None) -> DatasetHeader:
-        bodies = {message.type: message.body for message in found}
+    def _stored(self, messages: Sequence[Message], datatype: bytes | None) -> DatasetHeader:
+        bodies = {message.type: message.body for message in messages}
         if datatype is None or oh.DATASPACE not in bodies:
             raise CorruptStructureError("a dataset has no datatype or no dataspace")
         shape, limits = dataspace.extent(bodies[oh.DATASPACE])
@@ -389,19 +393,19 @@ class ObjectCopier:
 
     # ------------------------------------------------------------ attributes
 
-    def _attribute_items(self, found: Sequence[Message]) -> list[Item]:
+    def _attribute_items(self, messages: Sequence[Message]) -> list[Item]:
         """Its attributes; those that are shared still are so outside the header alone."""
         items = []
-        for message in dense.all_attributes(self._source, found):
+        for message in dense.all_attributes(self._source, messages):
             body = self._shared.body(oh.ATTRIBUTE, message.body) if message.flags & oh.SHARED else message.body
             items.append(Item(b"", body, message.order))
         return items
 
     def _attributes(
-        self, item: _Object, old: ObjectHeader, found: Sequence[Message], writer: Writer, is_first: bool
+        self, item: _Object, old: ObjectHeader, messages: Sequence[Message], writer: Writer, is_first: bool
     ) -> list[Message]:
-        info, items = info_message.find(found, oh.ATTRIBUTE_INFO), []
-        for stored in self._attribute_items(found):
+        info, items = info_message.find(messages, oh.ATTRIBUTE_INFO), []
+        for stored in self._attribute_items(messages):
             try:
                 items.append(self._attribute(stored, writer, is_first))
             except (CorruptStructureError, UnsupportedFeatureError) as error:
@@ -425,16 +429,16 @@ class ObjectCopier:
             stored._replace(body=attributes.encode(attributes.decode(stored.body)._replace(version=3)))
             for stored in items
         ]
-        made = dense.write(writer.append, dense.ATTRIBUTES, newest, by_order=info.indexed)
-        body = info_message.encode(info._replace(heap=made.heap, tree=made.names), 2, made.orders)
+        addresses = dense.write(writer.append, dense.ATTRIBUTES, newest, by_order=info.indexed)
+        body = info_message.encode(info._replace(heap=addresses.heap, tree=addresses.names), 2, addresses.orders)
         return [Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, body)]
 
     def _attribute_type(self, attribute: attributes.Attribute) -> bytes:
         if not attribute.is_type_shared:
             return attribute.datatype
-        place = shared_messages.decode_place(attribute.datatype)
-        if place.address is None:
-            return self._shared.body(oh.DATATYPE, place.heap_id)
+        shared_at = shared_messages.decode_place(attribute.datatype)
+        if shared_at.address is None:
+            return self._shared.body(oh.DATATYPE, shared_at.heap_id)
         return self._committed_type(attribute.datatype)
 
     def _attribute(self, stored: Item, writer: Writer, is_first: bool) -> Item:
@@ -459,9 +463,9 @@ class ObjectCopier:
 
     # ------------------------------------------------------------ groups
 
-    def _group(self, item: _Object, found: Sequence[Message], writer: Writer, is_first: bool) -> list[Message]:
+    def _group(self, item: _Object, messages: Sequence[Message], writer: Writer, is_first: bool) -> list[Message]:
         copied = []
-        for link in self._links(item, found):
+        for link in self._links(item, messages):
             if not item.keeps(link.name):
                 continue
             body = self._link(item, link, is_first)
@@ -469,8 +473,8 @@ class ObjectCopier:
                 copied.append(Item(link.name, body, link.order or 0))
         if item.key in self._additional:
             copied.append(self._additional[item.key])
-        old = next((message.body for message in found if message.type == oh.GROUP_INFO), None)
-        return self._link_messages(copied, info_message.find(found, oh.LINK_INFO), old, writer)
+        old = next((message.body for message in messages if message.type == oh.GROUP_INFO), None)
+        return self._link_messages(copied, info_message.find(messages, oh.LINK_INFO), old, writer)
 
     def _link_messages(self, copied: list[Item], info: Info, old: bytes | None, writer: Writer) -> list[Message]:
         """All messages about the links of a group. old: the body of its group info message."""
@@ -478,20 +482,20 @@ class ObjectCopier:
             body = info_message.encode(info._replace(heap=UNDEFINED, tree=UNDEFINED), 8)
             kept = [Message(oh.LINK, 0, link.body) for link in copied]
         else:
-            made = dense.write(writer.append, dense.LINKS, copied, by_order=info.indexed)
-            body = info_message.encode(info._replace(heap=made.heap, tree=made.names), 8, made.orders)
+            addresses = dense.write(writer.append, dense.LINKS, copied, by_order=info.indexed)
+            body = info_message.encode(info._replace(heap=addresses.heap, tree=addresses.names), 8, addresses.orders)
             kept = []
         info_body = group_info.allowing(old, len(kept))
         return [Message(oh.LINK_INFO, 0, body), Message(oh.GROUP_INFO, oh.CONSTANT, info_body), *kept]
 
-    def _links(self, item: _Object, found: Sequence[Message]) -> list[FoundLink]:
+    def _links(self, item: _Object, messages: Sequence[Message]) -> list[FoundLink]:
         try:
-            return links.read(self._source, found)
+            return links.read(self._source, messages)
         except (CorruptStructureError, UnsupportedFeatureError) as error:
             if self._on_unreadable is None:
                 raise
             if item.key not in self._salvaged_links:
-                left, is_all, uncertain = links.salvage(self._source, found, self._is_object)
+                left, is_all, uncertain = links.salvage(self._source, messages, self._is_object)
                 self._salvaged_links[item.key] = left
                 if not is_all:
                     self._incomplete.add(item.key)

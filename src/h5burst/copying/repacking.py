@@ -365,7 +365,7 @@ def _measured(path: str | os.PathLike[str]) -> Iterator[_Measured]:
 
 def write_file(output: Output, copier: ObjectCopier, start: superblock.Whole, keep: Keep | None = None) -> None:
     """All of the new file from its superblock on, which is written last."""
-    place = output.append(bytes(superblock.SIZE))
+    superblock_at = output.append(bytes(superblock.SIZE))
     root = copier.copy_all(start.root, keep)
     output.flush()
     version = 3 if start.version == 3 else 2  # older programs read at most that
@@ -373,7 +373,7 @@ def write_file(output: Output, copier: ObjectCopier, start: superblock.Whole, ke
     if version == 3 and not copier.holds_references:
         output.append(references.encode_mark(root, end - start.base))
         output.flush()
-    output.patch(place, superblock.encode(root, end, version=version, base=start.base))
+    output.patch(superblock_at, superblock.encode(root, end, version=version, base=start.base))
 
 
 @contextlib.contextmanager
@@ -385,8 +385,8 @@ def naming_damage(path: str | os.PathLike[str]) -> Iterator[list[ObjectCopier]]:
     except CorruptStructureError as error:
         raise CorruptFileError(path, f"{_where(copiers)}{error}") from error
     except UnsupportedFeatureError as error:
-        what = f"{_where(copiers)}{error}"
-        raise OSError(f"{os.fspath(path)} cannot be copied faithfully: {what}: h5repack may do it") from error
+        problem = f"{_where(copiers)}{error}"
+        raise OSError(f"{os.fspath(path)} cannot be copied faithfully: {problem}: h5repack may do it") from error
 
 
 def _where(copiers: list[ObjectCopier]) -> str:

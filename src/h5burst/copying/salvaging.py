@@ -143,18 +143,18 @@ class _Rescue:
         nothing = superblock.Whole(3, 0, UNDEFINED, self._size, b"", UNDEFINED, True)
         return superblock.guess(self._descriptor, self._size) or nothing
 
-    def _note(self, names: tuple[bytes, ...], what: str) -> None:
-        self._lost.append(Problem(path_of(names), what))
+    def _note(self, names: tuple[bytes, ...], damage: str) -> None:
+        self._lost.append(Problem(path_of(names), damage))
 
     def write(self, target: Path) -> Salvaged:
         start = self._start
         with Output(target, 0) as output:
-            place = output.append(bytes(superblock.SIZE))
+            superblock_at = output.append(bytes(superblock.SIZE))
             copier = self._copier(output)
             root = copier.copy_object(start.root, ())
-            found = self._nameless(copier) if not root or self._lost else []
-            if found:
-                group = copier.add_group(found)
+            nameless = self._nameless(copier) if not root or self._lost else []
+            if nameless:
+                group = copier.add_group(nameless)
                 link = (NAMELESS, group)
                 root = copier.add_to_root(start.root, *link) if root else copier.add_group([link])
             if not root:
@@ -162,8 +162,8 @@ class _Rescue:
             copier.finish()
             output.flush()
             version = 3 if start.version == 3 else 2
-            output.patch(place, superblock.encode(root, output.end, version=version))
-        return Salvaged(copier.objects, tuple(dict.fromkeys(self._lost)), len(found))
+            output.patch(superblock_at, superblock.encode(root, output.end, version=version))
+        return Salvaged(copier.objects, tuple(dict.fromkeys(self._lost)), len(nameless))
 
     def _copier(self, output: Output) -> ObjectCopier:
         try:
@@ -184,15 +184,15 @@ class _Rescue:
                 except (CorruptStructureError, UnsupportedFeatureError):
                     continue
         held = {child for children in below.values() for child in children}
-        found = []
+        nameless = []
         for address, children in below.items():
             if address in held or (children and all(map(copier.is_copied, children))):
                 continue  # it comes with its group, or is an earlier state of one that is there
             name = b"object_%d" % address
             new = copier.copy_object(address, (NAMELESS, name))
             if new:
-                found.append((name, new))
-        return found
+                nameless.append((name, new))
+        return nameless
 
     def _headers(self) -> Iterator[int]:
         """Addresses at which an object header with a right checksum begins."""

@@ -19,7 +19,7 @@ def write_states(output: Output, copier: ObjectCopier, history: History, keep: i
     """
     start, newest = history.start, history.number
     version = 3 if start.version == 3 else 2
-    place = output.append(bytes(superblock.SIZE))
+    superblock_at = output.append(bytes(superblock.SIZE))
     copier.keeps_link_counts = True  # each state has links of its own to what they share
     heads: dict[int, bytes] = {}
     root = start.root
@@ -37,5 +37,5 @@ def write_states(output: Output, copier: ObjectCopier, history: History, keep: i
     output.append(references.encode_mark(root, end - start.base, version=version, changed_ns=changed_ns))
     output.append(form.encode_trailer(None if last is None else last.address, 0))
     output.flush()
-    output.patch(place, superblock.encode(root, end, version=version, base=start.base))
+    output.patch(superblock_at, superblock.encode(root, end, version=version, base=start.base))
     return changed_ns if version == 2 else None

@@ -105,9 +105,9 @@ def _repeated(inner: AddressOffsets, size: int) -> AddressOffsets:
 def _joined(size: int, members: list[tuple[int, AddressOffsets]]) -> AddressOffsets:
     return AddressOffsets(
         size,
-        tuple(at + place for at, member in members for place in member.objects),
-        tuple(at + place for at, member in members for place in member.regions),
-        tuple((at + place, inner) for at, member in members for place, inner in member.sequences),
+        tuple(at + offset for at, member in members for offset in member.objects),
+        tuple(at + offset for at, member in members for offset in member.regions),
+        tuple((at + offset, inner) for at, member in members for offset, inner in member.sequences),
     )
 
 

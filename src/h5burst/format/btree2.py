@@ -58,8 +58,8 @@ class _Level(NamedTuple):
 def read_header(source: Source, address: int, kind: int) -> Header:
     """The header of a tree of records of this kind. Raises `CorruptStructureError`."""
     data = source.read_checked(address, HEADER.size + _CHECKSUM, "a B-tree header")
-    signature, version, found, node_bytes, size, depth, _, _, *root = HEADER.unpack_from(data)
-    if signature != b"BTHD" or version != 0 or found != kind:
+    signature, version, stored_kind, node_bytes, size, depth, _, _, *root = HEADER.unpack_from(data)
+    if signature != b"BTHD" or version != 0 or stored_kind != kind:
         raise CorruptStructureError(f"there is no B-tree of type {kind} at address {address}")
     if depth > _MAX_DEPTH or not 0 < size <= node_bytes - _PREFIX - _CHECKSUM:
         raise CorruptStructureError("a B-tree header has impossible values")
@@ -100,9 +100,9 @@ class Nodes:
             raise CorruptStructureError(f"there is no B-tree node at address {child.address}")
         below = []
         for at in range(end, length - _CHECKSUM, pointer) if depth else ():
-            own = int.from_bytes(data[at + 8 : at + 8 + self.width], "little")
-            whole = int.from_bytes(data[at + 8 + self.width : at + pointer], "little") if depth > 1 else own
-            below.append(Child(int.from_bytes(data[at : at + 8], "little"), own, whole))
+            count = int.from_bytes(data[at + 8 : at + 8 + self.width], "little")
+            whole = int.from_bytes(data[at + 8 + self.width : at + pointer], "little") if depth > 1 else count
+            below.append(Child(int.from_bytes(data[at : at + 8], "little"), count, whole))
         return data[_PREFIX:end], below
 
 
@@ -194,15 +194,15 @@ def differing(source: Source, trees: tuple[int, int], kind: int) -> tuple[list[b
     headers = [read_header(source, address, kind) for address in trees]
     waiting = [{header.root.address: (header.root, header.depth)} if header.root.own else {} for header in headers]
     sides = [Nodes(source, header.shape) for header in headers]
-    found: list[set[bytes]] = [set(), set()]
+    records_of: list[set[bytes]] = [set(), set()]
     while any(waiting):
         for address in waiting[0].keys() & waiting[1].keys():
             del waiting[0][address], waiting[1][address]
         deepest = max((depth for nodes in waiting for _, depth in nodes.values()), default=-1)
-        for nodes, records, side in zip(waiting, found, sides, strict=True):
+        for nodes, records, side in zip(waiting, records_of, sides, strict=True):
             for node, depth in [item for item in nodes.values() if item[1] == deepest]:
                 del nodes[node.address]
-                own, below = side.read(node, depth)
-                records.update(cut(own, side.shape.record_bytes))
+                node_records, below = side.read(node, depth)
+                records.update(cut(node_records, side.shape.record_bytes))
                 nodes.update({child.address: (child, depth - 1) for child in below})
-    return list(found[0] - found[1]), list(found[1] - found[0])
+    return list(records_of[0] - records_of[1]), list(records_of[1] - records_of[0])

@@ -164,11 +164,11 @@ class _Tree(Nodes):
         out: list[Child] = []
         spread, at = count - (pieces - 1), 0
         for piece in range(pieces):
-            own = spread * (piece + 1) // pieces - spread * piece // pieces
-            children = run.children[at : at + own + 1] if run.children else []
-            out.append(self._write_node(run.records[at : at + own], children, depth))
-            between += run.records[at + own : at + own + 1]
-            at += own + 1
+            length = spread * (piece + 1) // pieces - spread * piece // pieces
+            children = run.children[at : at + length + 1] if run.children else []
+            out.append(self._write_node(run.records[at : at + length], children, depth))
+            between += run.records[at + length : at + length + 1]
+            at += length + 1
         return between, out
 
     def _write_node(self, records: list[bytes], children: list[Child], depth: int) -> Child:

@@ -82,21 +82,21 @@ def entries(source: Source, address: int, rank: int) -> list[tuple[bytes, int]]:
     """Key and address of each chunk in a tree, in its order; rank: axes of the dataset."""
     key_bytes = 8 + 8 * (rank + 1)
     step = key_bytes + 8
-    found: list[tuple[bytes, int]] = []
+    chunk_keys: list[tuple[bytes, int]] = []
     waiting: list[tuple[int, int | None]] = [(address, None)]
     seen: set[int] = set()
     total_count = 0
     while waiting:
-        place, expected = waiting.pop()
-        signature, kind, level, count, _, _ = _HEADER.unpack(source.read(place, _HEADER.size))
-        if signature != b"TREE" or kind != _CHUNKS or expected not in (None, level) or place in seen:
-            raise CorruptStructureError(f"there is no B-tree node where one should be, at address {place}")
-        seen.add(place)
+        node_at, expected = waiting.pop()
+        signature, kind, level, count, _, _ = _HEADER.unpack(source.read(node_at, _HEADER.size))
+        if signature != b"TREE" or kind != _CHUNKS or expected not in (None, level) or node_at in seen:
+            raise CorruptStructureError(f"there is no B-tree node where one should be, at address {node_at}")
+        seen.add(node_at)
         total_count += count
         if total_count * step > source.size:
             raise CorruptStructureError("the nodes of a B-tree overlap")
-        _check_node(source, place, key_bytes)
-        body = source.read(place + _HEADER.size, count * step + key_bytes)
+        _check_node(source, node_at, key_bytes)
+        body = source.read(node_at + _HEADER.size, count * step + key_bytes)
         if count and _place_in(body[-key_bytes:]) <= _place_in(body[-key_bytes - step : -step]):
             raise CorruptStructureError("a B-tree node ends before its last chunk")  # which libhdf5 would not find
         pairs = [
@@ -104,10 +104,10 @@ def entries(source: Source, address: int, rank: int) -> list[tuple[bytes, int]]:
             for at in range(0, count * step, step)
         ]
         if level == 0:
-            found += pairs
+            chunk_keys += pairs
         else:
             waiting += [(child, level - 1) for _, child in reversed(pairs)]
-    return found
+    return chunk_keys
 
 
 def _place_in(key: bytes) -> tuple[int, ...]:

@@ -58,17 +58,17 @@ def read_index(
 
     Where the layout says that chunks at the edge went through no filter, their masks here say so, too.
     """
-    found = _read_index(source, layout, shape, limits, chunk_bytes, filtered)
-    if filtered and layout.plain_edges and len(found.numbers):
-        found.masks[_at_edge(found.numbers, shape, layout.chunks)] = _NO_FILTER
-    return found
+    index = _read_index(source, layout, shape, limits, chunk_bytes, filtered)
+    if filtered and layout.plain_edges and len(index.numbers):
+        index.masks[_at_edge(index.numbers, shape, layout.chunks)] = _NO_FILTER
+    return index
 
 
 def _at_edge(numbers: Numbers, shape: tuple[int, ...], chunks: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """A mask of the chunks that reach beyond the array."""
     edge = np.zeros(len(numbers), bool)
-    for place, length, chunk in zip(np.unravel_index(numbers, _grid(shape, chunks)), shape, chunks, strict=True):
-        edge |= (place + 1) * chunk > length
+    for position, length, chunk in zip(np.unravel_index(numbers, _grid(shape, chunks)), shape, chunks, strict=True):
+        edge |= (position + 1) * chunk > length
     return edge
 
 
@@ -91,7 +91,7 @@ def _read_index(
         return _from_btree2(source, layout, grid, chunk_bytes, filtered)
     whole = _whole_grid(shape, limits, layout.chunks)
     written = _read_elements(source, layout, whole, chunk_bytes, filtered)
-    coordinates = _coordinates([place for place, _ in written], whole, limits)
+    coordinates = _coordinates([coordinate for coordinate, _ in written], whole, limits)
     return _index(grid, coordinates, [element for _, element in written])
 
 

@@ -38,7 +38,7 @@ def decode_elements(data: bytes, form: ElementFormat, first: int) -> ChunkElemen
     form.check()
     if not form.filtered:
         addresses = enumerate(struct.iter_unpack("<Q", data), first)
-        return [(place, ChunkElement(at, form.chunk_bytes, 0)) for place, (at,) in addresses if at != UNDEFINED]
+        return [(number, ChunkElement(at, form.chunk_bytes, 0)) for number, (at,) in addresses if at != UNDEFINED]
     out = []
     for start in range(0, len(data), form.width):
         at = int.from_bytes(data[start : start + 8], "little")

@@ -94,8 +94,8 @@ def decode(message: bytes) -> Datatype:
     datatype.
     """
     if message[:1] and message[0] & 15 == COMPOUND:  # of many members, and a file's tables often have the same ones
-        known = _compound_of(message)
-        return known._replace(dtype=known.dtype.newbyteorder("|"))  # a copy: members can be renamed in place
+        decoded = _compound_of(message)
+        return decoded._replace(dtype=decoded.dtype.newbyteorder("|"))  # a copy: members can be renamed in place
     return (_simple_of if message[:1] and message[0] & 15 in _SIMPLE else _decoded)(message)
 
 

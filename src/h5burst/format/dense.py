@@ -115,10 +115,10 @@ def all_attributes(source: Source, messages: Sequence[Message]) -> list[Message]
 
 def read_attributes(source: Source, heap: int, tree: int) -> list[tuple[bytes, int]]:
     """The attribute messages of an object that are outside its header, with their creation order."""
-    found = _read_attributes(source, heap, tree)
-    if any(message.flags & oh.SHARED for message in found):
+    messages = _read_attributes(source, heap, tree)
+    if any(message.flags & oh.SHARED for message in messages):
         raise UnsupportedFeatureError("shared attributes")
-    return [(message.body, message.order) for message in found]
+    return [(message.body, message.order) for message in messages]
 
 
 def _read_attributes(source: Source, heap: int, tree: int) -> list[Message]:
@@ -127,9 +127,11 @@ def _read_attributes(source: Source, heap: int, tree: int) -> list[Message]:
     if records.size != _ATTRIBUTE_RECORD:
         raise CorruptStructureError("the index of attributes has records of another size")
     rows = cut(records.data, _ATTRIBUTE_RECORD)
-    own = iter(FractalHeap(source, heap).objects([row[:8] for row in rows if not row[8] & oh.SHARED]))
+    bodies = iter(FractalHeap(source, heap).objects([row[:8] for row in rows if not row[8] & oh.SHARED]))
     return [
-        Message(oh.ATTRIBUTE, row[8], row[:8] if row[8] & oh.SHARED else next(own), int.from_bytes(row[9:13], "little"))
+        Message(
+            oh.ATTRIBUTE, row[8], row[:8] if row[8] & oh.SHARED else next(bodies), int.from_bytes(row[9:13], "little")
+        )
         for row in rows
     ]
 
@@ -159,11 +161,11 @@ def write(
     """Write at least one item. by_order: whether there is an index by order."""
     items = list(items)
     bodies = [sealed_link(item.body) if kind is LINKS else item.body for item in items]
-    place = append(b"".join(bodies))
+    at = append(b"".join(bodies))
     places = []
     for number, body in enumerate(bodies, 1):
-        places.append(PLACE.pack(place, len(body), number))
-        place += len(body)
+        places.append(PLACE.pack(at, len(body), number))
+        at += len(body)
     by_name = sorted((lookup3(item.name), item.name, _name_record(kind, item, k)) for k, item in enumerate(items, 1))
     names = btree2_update.write(append, kind.by_name, [record for _, _, record in by_name])
     orders = UNDEFINED

@@ -73,16 +73,16 @@ def _read_index_block(source: Source, address: int, shape: _Shape, direct: int) 
     _check_prefix(block, b"EAIB", shape)
     out = decode_elements(block[14:start], shape.form, 0)
     addresses = struct.unpack_from(f"<{direct + outer}Q", block, start)
-    place, taken = shape.index_elements, 0
+    first, used = shape.index_elements, 0
     for number in range(shape.super_blocks):
         blocks, elements = shape.blocks_in(number), shape.elements_in(number)
         if number < shape.inner:
-            for i, child in enumerate(addresses[taken : taken + blocks]):
-                out += _read_data_block(source, child, shape, elements, b"", 0, place + i * elements)
-            taken += blocks
+            for i, child in enumerate(addresses[used : used + blocks]):
+                out += _read_data_block(source, child, shape, elements, b"", 0, first + i * elements)
+            used += blocks
         else:
-            out += _read_super_block(source, addresses[direct + number - shape.inner], shape, number, place)
-        place += blocks * elements
+            out += _read_super_block(source, addresses[direct + number - shape.inner], shape, number, first)
+        first += blocks * elements
     return out
 
 
@@ -91,7 +91,7 @@ def _check_prefix(block: bytes, signature: bytes, shape: _Shape) -> None:
         raise CorruptStructureError("a block of an extensible array is not where it should be")
 
 
-def _read_super_block(source: Source, address: int, shape: _Shape, number: int, place: int) -> ChunkElements:
+def _read_super_block(source: Source, address: int, shape: _Shape, number: int, first: int) -> ChunkElements:
     if address == UNDEFINED:
         return []
     blocks, elements = shape.blocks_in(number), shape.elements_in(number)
@@ -103,12 +103,12 @@ def _read_super_block(source: Source, address: int, shape: _Shape, number: int, 
     written = block[start : start + bitmap]
     out: ChunkElements = []
     for i, child in enumerate(struct.unpack_from(f"<{blocks}Q", block, start + bitmap)):
-        out += _read_data_block(source, child, shape, elements, written, i * pages, place + i * elements)
+        out += _read_data_block(source, child, shape, elements, written, i * pages, first + i * elements)
     return out
 
 
 def _read_data_block(
-    source: Source, address: int, shape: _Shape, elements: int, bitmap: bytes, first_bit: int, place: int
+    source: Source, address: int, shape: _Shape, elements: int, bitmap: bytes, first_bit: int, first: int
 ) -> ChunkElements:
     if address == UNDEFINED:
         return []
@@ -118,5 +118,5 @@ def _read_data_block(
     block = source.read_checked(address, length, "a chunk index")
     _check_prefix(block, b"EADB", shape)
     if paged:
-        return read_pages(source, address + length, bitmap, first_bit, elements, shape.page, shape.form, place)
-    return decode_elements(block[start:-_CHECKSUM], shape.form, place)
+        return read_pages(source, address + length, bitmap, first_bit, elements, shape.page, shape.form, first)
+    return decode_elements(block[start:-_CHECKSUM], shape.form, first)

@@ -128,26 +128,26 @@ class FractalHeap:
         """The objects of these IDs, in the same order."""
         out = [b""] * len(ids)
         managed = []
-        for place, identity in enumerate(ids):
+        for i, identity in enumerate(ids):
             kind = identity[0] >> 4 & 3
             if identity[0] >> 6 or kind > _TINY:
                 raise CorruptStructureError("an ID of a fractal heap is of an unknown kind")
             if kind == _MANAGED:
-                managed.append((*self._managed_place(identity), place))
+                managed.append((*self._managed_place(identity), i))
             else:
-                out[place] = self._tiny_object(identity) if kind == _TINY else self._huge_object(identity)
-        taken = 0
-        for offset, length, place in sorted(managed):
+                out[i] = self._tiny_object(identity) if kind == _TINY else self._huge_object(identity)
+        used = 0
+        for offset, length, i in sorted(managed):
             number = bisect.bisect_right(self._starts, offset) - 1
             if number < 0:
                 raise CorruptStructureError("an object is before its fractal heap")
             block, at = self._block(number), offset - self._starts[number]
-            taken += length
-            if taken > self._held_bytes:
+            used += length
+            if used > self._held_bytes:
                 raise CorruptStructureError("the objects of a fractal heap overlap")
             if length == 0 or at + length > len(block):
                 raise CorruptStructureError("an object of a fractal heap is outside its block")
-            out[place] = block[at : at + length]
+            out[i] = block[at : at + length]
         return out
 
     def _managed_place(self, identity: bytes) -> tuple[int, int]:
@@ -177,10 +177,10 @@ class FractalHeap:
             if records.size != PLACE.size:
                 raise CorruptStructureError("the index of huge objects has records of another size")
             self._huge = {number: (at, length) for at, length, number in PLACE.iter_unpack(records.data)}
-        place = self._huge.get(int.from_bytes(identity[1:9], "little"))
-        if place is None:
+        location = self._huge.get(int.from_bytes(identity[1:9], "little"))
+        if location is None:
             raise CorruptStructureError("a huge object of a fractal heap is not in its index")
-        return self._source.read(*place)
+        return self._source.read(*location)
 
 
 def _length_width(largest: int, max_managed: int) -> int:

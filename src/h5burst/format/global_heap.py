@@ -60,7 +60,7 @@ def has_sum(data: bytes, item: Object) -> bool:
 
 def objects(data: bytes) -> dict[int, Object]:
     """The objects of a sound collection by their index. Raises `CorruptStructureError`."""
-    found: dict[int, Object] = {}
+    by_index: dict[int, Object] = {}
     at = PREFIX
     while at + PREFIX <= len(data):
         item = _object_at(data, at)
@@ -68,26 +68,26 @@ def objects(data: bytes) -> dict[int, Object]:
             break  # what is left is free
         if item.length > len(data) - item.at:
             raise CorruptStructureError("an object of the global heap is longer than its collection")
-        found[item.number] = item
+        by_index[item.number] = item
         at = item.end
-    return found
+    return by_index
 
 
-def fits(data: bytes, found: dict[int, Object]) -> bool:
-    """True where the note of free space, behind the last of the objects found, says where the collection ends.
+def fits(data: bytes, items: dict[int, Object]) -> bool:
+    """True where the note of free space, behind the last of these objects, says where the collection ends.
 
     libhdf5 takes it for right, and may read without end where it is not.
     """
-    at = max((item.end for item in found.values()), default=PREFIX)
+    at = max((item.end for item in items.values()), default=PREFIX)
     note = data[at : at + PREFIX]
     return len(note) < PREFIX or int.from_bytes(note[8:], "little") == len(data) - at
 
 
 def whole_objects(data: bytes, size: int) -> dict[int, Object]:
     """Of a collection that may be damaged the objects that are whole. data: `size` bytes of it, and what follows."""
-    found = list(_walk(data, size))
-    times = Counter(item.number for item in found)
-    return {item.number: item for item in found if times[item.number] == 1}
+    items = list(_walk(data, size))
+    times = Counter(item.number for item in items)
+    return {item.number: item for item in items if times[item.number] == 1}
 
 
 def _walk(data: bytes, size: int) -> Iterator[Object]:
@@ -120,14 +120,14 @@ def packed(data: bytes, kept: dict[int, Object]) -> bytes:
     return (_MAGIC + data[5:8] + size.to_bytes(8, "little") + body).ljust(size, b"\0")
 
 
-def summed(data: bytes, found: dict[int, Object]) -> bytes:
+def summed(data: bytes, items: dict[int, Object]) -> bytes:
     """A collection each of whose objects carries a checksum of ours; those that carry one keep it."""
     new = bytearray(data)
-    if not fits(data, found):
-        at = max((item.end for item in found.values()), default=PREFIX)
+    if not fits(data, items):
+        at = max((item.end for item in items.values()), default=PREFIX)
         new[at + 8 : at + PREFIX] = (len(data) - at).to_bytes(8, "little")
     new[5:8] = _MARK
-    for item in found.values():
+    for item in items.values():
         if not is_marked(data) or _stored_sum(data, item) == bytes(4):
             at = item.at - PREFIX + SUM_AT
             new[at : at + 4] = checksum(data[item.at : item.at + item.length])

@@ -62,9 +62,9 @@ class Record(NamedTuple):
 
     def jumps_of_next(self) -> tuple[Jump, ...]:
         """Those of the record that follows this one."""
-        known = {level: jump for level, jump in enumerate(self.jumps)}
+        jumps = {level: jump for level, jump in enumerate(self.jumps)}
         return tuple(
-            Jump(self.number, self.address) if self.number % JUMP**level == 0 else known.get(level, _NOWHERE)
+            Jump(self.number, self.address) if self.number % JUMP**level == 0 else jumps.get(level, _NOWHERE)
             for level in range(LEVELS)
         )
 
@@ -111,7 +111,7 @@ def _decoded(text: bytes) -> str | None:
 
 def read_record(source: Source, address: int, number: int | None = None) -> Record:
     """The record at an address, and of this number. Raises `CorruptStructureError`."""
-    what = "the record of a commit" if number is None else f"the record of commit {number}"
+    record = "the record of a commit" if number is None else f"the record of commit {number}"
     try:
         data = source.read(address, min(_READ_FIRST, max(0, source.size - address)))
         fields = _RECORD.unpack_from(data)
@@ -126,11 +126,11 @@ def read_record(source: Source, address: int, number: int | None = None) -> Reco
             raise CorruptStructureError(f"it is that of commit {own_number}")
         texts = _texts(data[_RECORD.size : length - _CHECKSUM], fields[-4:])
     except (struct.error, UnicodeDecodeError, CorruptStructureError) as error:
-        raise CorruptStructureError(f"{what} at address {address} cannot be read: {error}") from error
+        raise CorruptStructureError(f"{record} at address {address} cannot be read: {error}") from error
     time_ns, before_ns, bytes_added, restored_from, head, *numbers = rest
     jumps = tuple(map(Jump, numbers[: 2 * LEVELS : 2], numbers[1 : 2 * LEVELS : 2]))
     if any(jump.address != UNDEFINED and not (jump.number < own_number and jump.address < address) for jump in jumps):
-        raise CorruptStructureError(f"{what} at address {address} leads to one that is not before it")
+        raise CorruptStructureError(f"{record} at address {address} leads to one that is not before it")
     message, program, by, note = texts
     return Record(
         own_number,
@@ -174,8 +174,8 @@ def read_head(source: Source, later: int, number: int) -> bytes | None:
 
     Raises `CorruptStructureError`.
     """
-    found, address = nearest_record(source, later, number)
-    if found != number:
+    nearest, address = nearest_record(source, later, number)
+    if nearest != number:
         record = read_earlier(source, later, number)
         return record.head if record.number == number else None
     return b"" if source.read(address + _FLAGS_AT, 1)[0] & STATE_DROPPED else source.read(address + _HEAD_AT, SIZE)
@@ -184,11 +184,11 @@ def read_head(source: Source, later: int, number: int) -> bytes | None:
 def _texts(data: bytes, lengths: tuple[int, ...]) -> list[str | None]:
     if sum(lengths) != len(data):
         raise CorruptStructureError("its texts are of other lengths")
-    found, at = [], 0
+    texts, at = [], 0
     for length in lengths:
-        found.append(_decoded(data[at : at + length]))
+        texts.append(_decoded(data[at : at + length]))
         at += length
-    return found
+    return texts
 
 
 # ---------------------------------------------------------------- the trailer behind the mark

@@ -48,11 +48,11 @@ class KeptInHeap:
 
     def collections(self, elements: Table, places: AddressOffsets) -> set[int]:
         """The addresses of all collections that hold something of elements."""
-        found: set[int] = set()
+        addresses: set[int] = set()
         for places_, rows in self._tables(elements, places):
             starts = [*places_.regions, *(at + 4 for at, _ in places_.sequences)]
-            found.update(address for at in starts for address, _ in _pairs(rows, at))
-        return found - {0, UNDEFINED}
+            addresses.update(address for at in starts for address, _ in _pairs(rows, at))
+        return addresses - {0, UNDEFINED}
 
     def _tables(self, elements: Table, places: AddressOffsets) -> Iterator[tuple[AddressOffsets, Table]]:
         """Elements, and those of the sequences in them that refer to others, at any depth."""

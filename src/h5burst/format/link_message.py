@@ -53,12 +53,12 @@ def name_of(body: bytes) -> bytes:
 @total("a link message")
 def by_name(messages: Iterable[Message]) -> dict[bytes, Message]:
     """Link messages by the stored names in them. Raises `CorruptStructureError`."""
-    found = {}
+    messages_by_name = {}
     for message in messages:
         body = message.body
         is_plain = body[:2] == b"\x01\x00" and len(body) == 11 + body[2] > 11  # as in `name_of`: without its call
-        found[body[3:-8] if is_plain else decode(body).name] = message
-    return found
+        messages_by_name[body[3:-8] if is_plain else decode(body).name] = message
+    return messages_by_name
 
 
 @total("a link message")

@@ -137,16 +137,16 @@ def _version_2(source: Source, address: int, start: bytes, on_unreadable: OnUnre
     framed = 6 if flags & ORDER_TRACKED else 4
     total = 0
     while waiting:
-        place, skipped, size, what = waiting.pop(0)
+        part_at, skipped, size, part = waiting.pop(0)
         total += size
         if total > min(_LONGEST, source.size):
             raise CorruptStructureError(
                 f"the object header at address {address} is too long, or its parts run in a cycle"
             )
         try:
-            chunk = source.read_checked(place, skipped + size + 4, what)
+            chunk = source.read_checked(part_at, skipped + size + 4, part)
             if skipped == 4 and chunk[:4] != b"OCHK":
-                raise CorruptStructureError(f"no object header goes on at address {place}")
+                raise CorruptStructureError(f"no object header goes on at address {part_at}")
         except CorruptStructureError as error:
             if on_unreadable is None or skipped != 4:
                 raise
@@ -186,16 +186,16 @@ def _version_1(source: Source, address: int, start: bytes, on_unreadable: OnUnre
     waiting = [(address + 16, size)]
     total = 0
     while waiting:
-        place, size = waiting.pop(0)
+        part_at, size = waiting.pop(0)
         total += size
         if total > min(_LONGEST, source.size):
             raise CorruptStructureError(
                 f"the object header at address {address} is too long, or its parts run in a cycle"
             )
         try:
-            chunk, at = source.read(place, size), 0
+            chunk, at = source.read(part_at, size), 0
         except CorruptStructureError as error:
-            if on_unreadable is None or place == address + 16:
+            if on_unreadable is None or part_at == address + 16:
                 raise
             on_unreadable(f"a part of its header: {error}")
             continue

@@ -54,10 +54,10 @@ def committed_datatype(source: Source, body: bytes) -> bytes:
     address = decode_place(body).address
     if address is None:
         raise UnsupportedFeatureError("messages shared through a table")
-    found = oh.decode(source, address).first(oh.DATATYPE)
-    if found is None:
+    message = oh.decode(source, address).first(oh.DATATYPE)
+    if message is None:
         raise CorruptStructureError(f"there is no committed datatype at address {address}")
-    return found.body
+    return message.body
 
 
 class SharedMessages:
@@ -69,9 +69,9 @@ class SharedMessages:
         self._bodies: dict[tuple[int, bytes], bytes] = {}
         if extension == UNDEFINED:
             return
-        found = oh.decode(source, extension).first(TABLE)
-        if found is not None:
-            self._open(found.body)
+        table = oh.decode(source, extension).first(TABLE)
+        if table is not None:
+            self._open(table.body)
 
     @total("the table of shared messages", reads=True)
     def _open(self, body: bytes) -> None:
@@ -88,13 +88,13 @@ class SharedMessages:
     def body(self, kind: int, heap_id: bytes) -> bytes:
         """The body of a message of this type. Raises `CorruptStructureError`, `UnsupportedFeatureError`."""
         key = (kind, heap_id)
-        found = self._bodies.get(key)
-        if found is None:
+        body = self._bodies.get(key)
+        if body is None:
             heap = next((address for kinds, address in self._heaps if kinds >> kind & 1), UNDEFINED)
             if heap == UNDEFINED:
                 raise UnsupportedFeatureError(f"messages of type {kind} shared through a table that has none")
-            found = FractalHeap(self._source, heap).objects([heap_id])[0]
+            body = FractalHeap(self._source, heap).objects([heap_id])[0]
             if len(self._bodies) > _OFTEN_SEEN:
                 self._bodies.clear()
-            self._bodies[key] = found
-        return found
+            self._bodies[key] = body
+        return body

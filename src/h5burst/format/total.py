@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 _MISFITS = (struct.error, LookupError, ArithmeticError)  # what bytes that do not fit end in
 
 
-def total(what: str, *, reads: bool = False) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
-    """Make a decoder total: `CorruptStructureError` for all that is not `what`, a structure with its article.
+def total(structure: str, *, reads: bool = False) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
+    """Make a decoder total: `CorruptStructureError` for all that is not `structure`, named with its article.
 
     So a decoder may take its bytes for right, and say in words of its own only what would else pass unseen. reads: it
     reads them from a file, which may be an object that raises ValueError when it is closed.
@@ -29,7 +29,7 @@ def total(what: str, *, reads: bool = False) -> Callable[[Callable[Given, Result
             try:
                 return decode(*args, **options)
             except misfits as error:
-                raise CorruptStructureError(f"{what} is too short, or has impossible values") from error
+                raise CorruptStructureError(f"{structure} is too short, or has impossible values") from error
 
         return decode_or_refuse
 

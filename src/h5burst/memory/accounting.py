@@ -39,13 +39,13 @@ class Buffer:
 
 def buffers(values: Iterable[Any]) -> dict[int, Buffer]:
     """Every piece of memory that arrays in `values` look at, by its identity."""
-    found: dict[int, Buffer] = {}
+    pieces: dict[int, Buffer] = {}
     for container, key, array in arrays(values):
         if isinstance(array, np.ndarray):
-            _add(found, container, key, array)
+            _add(pieces, container, key, array)
             if isinstance(array, np.ma.MaskedArray) and array.mask is not np.ma.nomask:
-                _add(found, None, None, np.asarray(array.mask))
-    return found
+                _add(pieces, None, None, np.asarray(array.mask))
+    return pieces
 
 
 def resident_bytes(values: Iterable[Any]) -> int:
@@ -95,12 +95,12 @@ def spilled_bytes(values: Iterable[Any]) -> int:
     800000
     >>> scratch.close()
     """
-    found = {}
+    sizes = {}
     for _, _, array in arrays(values):
         if isinstance(array, (ScratchArray, ScratchView)):
             whole = array.whole if isinstance(array, ScratchView) else array
-            found[id(whole)] = whole.nbytes
-    return sum(found.values())
+            sizes[id(whole)] = whole.nbytes
+    return sum(sizes.values())
 
 
 def arrays(values: Iterable[Any]) -> Iterator[tuple[Any, Any, Any]]:
@@ -125,9 +125,9 @@ def _members(value: Any) -> list[tuple[Any, Any, Any]]:
     return [(None, None, item) for item in items]
 
 
-def _add(found: dict[int, Buffer], container: Any, key: Any, array: Array) -> None:
+def _add(pieces: dict[int, Buffer], container: Any, key: Any, array: Array) -> None:
     base, nbytes = _memory_of(array)
-    buffer = found.setdefault(id(base), Buffer(base, nbytes))
+    buffer = pieces.setdefault(id(base), Buffer(base, nbytes))
     buffer.nbytes = max(buffer.nbytes, nbytes)
     buffer.places.append((container, key, array))
 

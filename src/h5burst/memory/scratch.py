@@ -200,17 +200,17 @@ class Scratch:
         """
         key = (int(array.entries[0, 0]), number)
         with self._lock:
-            found = self._cache.get(key)
-        if found is None:
+            chunk = self._cache.get(key)
+        if chunk is None:
             payload, mask = self.chunk(array, number)
             raw = np.empty(array.plan.chunk_bytes, np.uint8)
             chunks.decode(payload, array.plan, mask, raw)
-            found = raw.view(array.plan.dtype)
+            chunk = raw.view(array.plan.dtype)
             with self._lock:
                 while len(self._cache) >= _CACHED_CHUNKS:
                     del self._cache[next(iter(self._cache))]
-                self._cache[key] = found
-        return found
+                self._cache[key] = chunk
+        return chunk
 
     def _renew(self) -> None:
         """In a forked child: a lock that another thread of the parent held would stay held for ever."""
@@ -245,8 +245,8 @@ class Scratch:
             Of anything: what is not in this file counts nothing, and what is there twice once.
         """
         wholes = (array.whole if isinstance(array, ScratchView) else array for array in arrays)
-        own = {id(one): one for one in wholes if isinstance(one, ScratchArray) and one.scratch is self}
-        return sum(int(one.entries[:, 1].sum()) for one in own.values())
+        ours = {id(one): one for one in wholes if isinstance(one, ScratchArray) and one.scratch is self}
+        return sum(int(one.entries[:, 1].sum()) for one in ours.values())
 
     @contextlib.contextmanager
     def promote_to(self, path: Path, *, overwrite: bool) -> Iterator[int]:
@@ -283,10 +283,10 @@ class Scratch:
 
 def plan_for(shape: tuple[int, ...], dtype: np.dtype[Any]) -> ChunkPlan:
     """The plan by which an array is in a scratch file: that of an uncompressed dataset, for a small one as well."""
-    found = chunks.plan(shape, dtype) or chunks.plan(shape, dtype, Storage(chunks=shape))
-    if found is None or not found.chunks:
+    plan = chunks.plan(shape, dtype) or chunks.plan(shape, dtype, Storage(chunks=shape))
+    if plan is None or not plan.chunks:
         raise ValueError(f"an array of shape {shape} and dtype {dtype} is too small to be moved to a scratch file")
-    return found
+    return plan
 
 
 class ScratchArray(ReadableArray):
@@ -358,8 +358,8 @@ class ScratchView(ReadableArray):
         flat = self.whole.elements(self.first + start * row, self.first + stop * row).view(self.dtype)
         rows = flat.reshape(stop - start, *rest)
         within = (slice(None), *(slice(*edge) for edge in box[1:]))
-        found: np.ndarray[Any, Any] = rows[within]
-        return found
+        picked: np.ndarray[Any, Any] = rows[within]
+        return picked
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self.whole.__reduce__()

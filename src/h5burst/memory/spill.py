@@ -113,13 +113,13 @@ class SpillManager:
         int
             Bytes that moved.
         """
-        found = buffers(values)
-        excess = sum(buffer.nbytes for buffer in found.values()) - max(self.budget - reserved_bytes, 0)
+        pieces = buffers(values)
+        excess = sum(buffer.nbytes for buffer in pieces.values()) - max(self.budget - reserved_bytes, 0)
         self._round += 1
-        self._first_seen = {key: self._first_seen.get(key, self._round) for key in found}
+        self._first_seen = {key: self._first_seen.get(key, self._round) for key in pieces}
         if excess <= 0:
             return 0
-        movable = [(key, buffer) for key, buffer in found.items() if buffer.is_movable]
+        movable = [(key, buffer) for key, buffer in pieces.items() if buffer.is_movable]
         ranked = sorted(movable, key=lambda item: (-item[1].nbytes.bit_length(), self._first_seen[item[0]]))
         moved = 0
         small: list[Buffer] = []

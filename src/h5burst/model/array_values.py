@@ -145,26 +145,26 @@ def _check_size(target: np.dtype[Any], size: int, characters: int) -> None:
 
 def _decode_records(stored: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:
     """Records with the text of their fields as `str`, in the dtype that they had."""
-    known, names = load_json(layout, dict), stored.dtype.names or ()
-    formats = [str(one) for one in known.get("formats", ())]
+    description, names = load_json(layout, dict), stored.dtype.names or ()
+    formats = [str(one) for one in description.get("formats", ())]
     if len(formats) != len(names) or not all(one[:2] in ("", "|O", "<U", ">U") for one in formats):
         raise ValueError(f"a marker of records does not fit the fields {', '.join(names)[:80]}")
     try:
         texts = {name: np.dtype(one) for name, one in zip(names, formats, strict=True) if one}
         kinds = [texts.get(name, stored.dtype[name]) for name in names]
-        offsets, size = known["offsets"], known["itemsize"]
+        offsets, size = description["offsets"], description["itemsize"]
         target = np.dtype({"names": names, "formats": kinds, "offsets": offsets, "itemsize": size})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"a marker of records has no dtype: {error}") from error
     plain = {name: _field_text(stored[name], name) for name in texts}
     _check_size(target, stored.size, stored.nbytes + sum(len(item) for field in plain.values() for item in field))
-    made = np.zeros(stored.shape, target)
+    records = np.zeros(stored.shape, target)
     for name in names:
         if name in plain:
-            made[name] = np.array([*plain[name], None], object)[:-1].reshape(stored.shape)
+            records[name] = np.array([*plain[name], None], object)[:-1].reshape(stored.shape)
         else:
-            made[name] = stored[name]
-    return made
+            records[name] = stored[name]
+    return records
 
 
 def _field_text(values: np.ndarray[Any, Any], name: str) -> list[str]:

@@ -108,6 +108,6 @@ class Encodings(Generic[Row]):
         if row is not None:
             return row
         versions = sorted(version for name, version in self._readers if name == marker.name)
-        known = f", of which versions {versions} are known" if versions else ""
-        message = f"unknown marker {str(marker)[:80]!r}{known}: the file was written by a newer version, update h5burst"
+        hint = f", of which versions {versions} are known" if versions else ""
+        message = f"unknown marker {str(marker)[:80]!r}{hint}: the file was written by a newer version, update h5burst"
         raise ValueError(message)

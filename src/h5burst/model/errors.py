@@ -119,7 +119,7 @@ class naming_file:  # noqa: N801 - a block, as those of contextlib, without what
 
 def damaged_objects(path: str | os.PathLike[str], problems: Sequence[tuple[str, str]]) -> CorruptFileError:
     """The error that names all objects of a file that cannot be read."""
-    named = "; ".join(f"{where}: {what}" for where, what in problems[:_NAMED])
+    named = "; ".join(f"{where}: {problem}" for where, problem in problems[:_NAMED])
     if len(problems) == 1:
         return CorruptFileError(path, named, problems)
     more = f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""

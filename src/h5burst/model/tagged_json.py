@@ -126,7 +126,7 @@ def load_json(text: Any, kind: type[Kind] | None = None) -> Any:
     if len(text) > _MAX_JSON:
         raise ValueError(f"JSON of {len(text)} characters, longer than any that is read: {text[:80]!r}…")
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except RecursionError as error:
         raise ValueError(f"JSON that is nested too deep: {text[:80]!r}") from error
     except json.JSONDecodeError as error:
@@ -135,9 +135,9 @@ def load_json(text: Any, kind: type[Kind] | None = None) -> Any:
         raise ValueError(f"JSON with a number of thousands of digits (write it as text): {text[:80]!r}") from error
     except MemoryError as error:
         raise ValueError(f"JSON of {len(text)} characters needs more memory than there is: {text[:80]!r}…") from error
-    if kind is not None and not isinstance(found, kind):
+    if kind is not None and not isinstance(value, kind):
         raise ValueError(f"a JSON {_KIND_NAMES.get(kind, kind.__name__)} was expected: {text[:80]!r}")
-    return found
+    return value
 
 
 def load_texts(text: Any) -> list[str]:
@@ -163,10 +163,10 @@ def load_texts(text: Any) -> list[str]:
     >>> load_texts('["a", "b"]')
     ['a', 'b']
     """
-    found = load_json(text, list)
-    if not all(isinstance(item, str) for item in found):
+    texts = load_json(text, list)
+    if not all(isinstance(item, str) for item in texts):
         raise ValueError(f"a JSON list of texts was expected: {text[:80]!r}")
-    return list(found)
+    return list(texts)
 
 
 # ---------------------------------------------------------------- the table
@@ -178,8 +178,10 @@ def _to_plain(value: Any, path: str) -> Any:
         return value
     encoding = _ENCODINGS.of(value)
     if encoding is None:
-        what = f"{type(value).__name__} cannot be kept: make arrays, numbers, text, or lists and dicts of these of it"
-        raise UnsupportedValueError(what, path)
+        problem = (
+            f"{type(value).__name__} cannot be kept: make arrays, numbers, text, or lists and dicts of these of it"
+        )
+        raise UnsupportedValueError(problem, path)
     plain = encoding.encode(value, path)
     return {TAG: str(encoding.marker()), "value": plain} if encoding.name else plain
 

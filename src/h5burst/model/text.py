@@ -44,8 +44,8 @@ def text_node(array: np.ndarray[Any, Any], path: str = "") -> Array:
         return Array(stored.reshape(array.shape), {TEXT: str(_ESCAPED)})
     if all(type(item) is bytes for item in flat) and not any(b"\0" in item for item in flat):
         return Array(array)
-    what = "an object array must hold only str, only bytes without NUL, or only arrays of numbers"
-    raise UnsupportedValueError(what, path or "/")
+    problem = "an object array must hold only str, only bytes without NUL, or only arrays of numbers"
+    raise UnsupportedValueError(problem, path or "/")
 
 
 def plain_text(node: Array, data: np.ndarray[Any, Any] | ArraySource) -> Any:

@@ -254,9 +254,9 @@ class SoftLink(str):
     node: Array | Group | None
 
     def __new__(cls, path: str, node: Array | Group | None = None) -> SoftLink:
-        made = super().__new__(cls, path)
-        made.node = node
-        return made
+        link = super().__new__(cls, path)
+        link.node = node
+        return link
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SoftLink, (str(self), self.node)

@@ -223,14 +223,14 @@ def decode_value(node: Node, *, scalars: Scalars = "datasets") -> Any:
     return decode_scalar(data if is_list else data.reshape(-1)[0], marker)
 
 
-def _mapping(value: Mapping[Any, Any], place: _ValuePlace) -> Node:
-    return encode(value, scalars=place.scalars, path=place.path, above=place.above)
+def _mapping(value: Mapping[Any, Any], at: _ValuePlace) -> Node:
+    return encode(value, scalars=at.scalars, path=at.path, above=at.above)
 
 
-def _items(value: list[Any] | tuple[Any, ...], place: _ValuePlace) -> Node:
-    if id(value) in place.above:
-        raise UnsupportedValueError("a dict or list that holds itself", place.path or "/")
-    return _mapping(dict(enumerate(value)), place._replace(above=(*place.above, id(value))))
+def _items(value: list[Any] | tuple[Any, ...], at: _ValuePlace) -> Node:
+    if id(value) in at.above:
+        raise UnsupportedValueError("a dict or list that holds itself", at.path or "/")
+    return _mapping(dict(enumerate(value)), at._replace(above=(*at.above, id(value))))
 
 
 def _needs_group(value: list[Any] | tuple[Any, ...]) -> bool:
@@ -251,8 +251,8 @@ def _in_order(values: dict[Any, Any], marker: Marker) -> list[Any]:
     return [values[index] for index in range(len(values))]
 
 
-def _masked(value: np.ma.MaskedArray[Any, Any], place: _ValuePlace) -> Node:
-    return _mapping({"data": np.asarray(value.data), "mask": np.ma.getmaskarray(value)}, place)
+def _masked(value: np.ma.MaskedArray[Any, Any], at: _ValuePlace) -> Node:
+    return _mapping({"data": np.asarray(value.data), "mask": np.ma.getmaskarray(value)}, at)
 
 
 def _from_masked(values: dict[Any, Any], marker: Marker) -> Any:
@@ -261,23 +261,23 @@ def _from_masked(values: dict[Any, Any], marker: Marker) -> Any:
     return np.ma.masked_array(np.asarray(values["data"]), mask=np.asarray(values["mask"]))
 
 
-def _array(value: np.ndarray[Any, Any] | ArraySource, place: _ValuePlace) -> Node:
+def _array(value: np.ndarray[Any, Any] | ArraySource, at: _ValuePlace) -> Node:
     if isinstance(value, np.ndarray):
-        node, parameter = encode_array(value, place.path)
+        node, parameter = encode_array(value, at.path)
     else:
-        node, parameter = encode_source(value, place.path)
+        node, parameter = encode_source(value, at.path)
     # A dataset of one element is otherwise taken for a single value.
-    if parameter or (place.scalars != "attributes" and value.shape in ((), (1,))):
+    if parameter or (at.scalars != "attributes" and value.shape in ((), (1,))):
         node.attrs[TYPE] = str(_ARRAY._replace(parameter=parameter))
     return node
 
 
-def _scalar(value: Any, place: _ValuePlace) -> Node:
-    stored, marker = encode_scalar(value, place.path)
+def _scalar(value: Any, at: _ValuePlace) -> Node:
+    stored, marker = encode_scalar(value, at.path)
     if marker is not None and SCALARS.reader(marker).is_list:
         node = text_node(stored) if stored.dtype == object else Array(stored)
     else:
-        shape = () if place.scalars == "scalar_datasets" else (1,)
+        shape = () if at.scalars == "scalar_datasets" else (1,)
         if isinstance(stored, str):
             node = text_node(np.array([stored], dtype=object).reshape(shape))
         else:
@@ -302,7 +302,7 @@ _NODES: Encodings[_NodeEncoding] = Encodings(
     TypeEncoding(
         "tuple", (tuple,), _items, lambda values, marker: tuple(_in_order(values, marker)), accepts=_needs_group
     ),
-    TypeEncoding("", (type(None),), lambda value, place: Array(None), _same),
+    TypeEncoding("", (type(None),), lambda value, at: Array(None), _same),
     TypeEncoding("masked", (np.ma.MaskedArray,), _masked, _from_masked),
     TypeEncoding("", (np.ndarray,), _array, _same),
     TypeEncoding("", (object,), _array, _same, accepts=is_source),

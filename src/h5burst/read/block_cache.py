@@ -111,8 +111,8 @@ class CoalescedChunks:
                 data = np.empty(run.stop - run.start, np.uint8)
                 self._source.read_into(run.start, data)
                 run.data = data
-            found = run.data[address - run.start : address - run.start + size]
+            chunk = run.data[address - run.start : address - run.start + size]
             run.waiting -= 1
             if not run.waiting:
                 run.data = None
-        return found
+        return chunk

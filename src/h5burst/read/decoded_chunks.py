@@ -26,10 +26,10 @@ class DecodedChunks:
     def get(self, key: Key) -> Bytes | None:
         """A chunk that is kept; it must not be written to."""
         with self._lock.of_this_process():
-            found = self._chunks.get(key)
-            if found is not None:
+            chunk = self._chunks.get(key)
+            if chunk is not None:
                 self._chunks.move_to_end(key)
-            return found
+            return chunk
 
     def put(self, key: Key, chunk: Bytes) -> None:
         """Keep a chunk, if there is room for it at all."""

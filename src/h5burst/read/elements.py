@@ -237,8 +237,10 @@ class Elements:
         """True where the decoded chunks are to be kept: few chunks, and a small part of them."""
         plan = self.plan
         touched = math.prod(len(chunks.touched(axis, chunk)) for axis, chunk in zip(places, plan.chunks, strict=True))
-        wanted = math.prod(shape) * self.raw.itemsize
-        return touched <= _FEW_CHUNKS and plan.chunk_bytes <= MAX_OF_ONE and 4 * wanted <= touched * plan.chunk_bytes
+        wanted_bytes = math.prod(shape) * self.raw.itemsize
+        return (
+            touched <= _FEW_CHUNKS and plan.chunk_bytes <= MAX_OF_ONE and 4 * wanted_bytes <= touched * plan.chunk_bytes
+        )
 
     def _read_kept(
         self, file: FileHandle, number: int, fetch: chunks.Fetch, places: tuple[AxisIndices, ...], out: Array
@@ -264,19 +266,19 @@ class Elements:
         if source.reader is None:
             return None
         index = self.index(source)
-        wanted = np.flatnonzero(_touches(index.numbers, self.plan, places))
-        found = {int(index.numbers[at]): (int(index.addresses[at]), int(index.sizes[at])) for at in wanted}
-        return CoalescedChunks(source, found)
+        needed = np.flatnonzero(_touches(index.numbers, self.plan, places))
+        ranges = {int(index.numbers[at]): (int(index.addresses[at]), int(index.sizes[at])) for at in needed}
+        return CoalescedChunks(source, ranges)
 
     def _fetch(self, source: Source, coalesced: CoalescedChunks | None = None) -> chunks.Fetch:
         """A function from a chunk's number to its stored bytes and filter mask; coalesced: has them already."""
         index = self.index(source)
 
         def fetch(number: int) -> tuple[Any, int] | None:
-            place = index.find(number)
-            if place is None:
+            position = index.find(number)
+            if position is None:
                 return None
-            address, size, mask = place
+            address, size, mask = position
             if coalesced is not None:
                 return coalesced.take(number), mask
             payload = buffers.thread_buffer("stored chunk", size)
@@ -327,25 +329,25 @@ def fill_too_large(shape: tuple[int, ...]) -> CorruptStructureError:
     return CorruptStructureError(f"a dataset of shape {shape} {NEVER_WRITTEN}")
 
 
-def _put(found: Array, out: Array | None) -> Array:
+def _put(values: Array, out: Array | None) -> Array:
     if out is None:
-        return found
-    out[...] = found
+        return values
+    out[...] = values
     return out
 
 
 def _touches(numbers: Array, plan: chunks.ChunkPlan, places: tuple[AxisIndices, ...]) -> Array:
     """The chunks that hold some of the places of each axis."""
-    found = np.ones(len(numbers), bool)
+    is_touched = np.ones(len(numbers), bool)
     rest = numbers
     for length, chunk, axis in reversed(list(zip(plan.grid, plan.chunks, places, strict=True))):
-        rest, place = np.divmod(rest, length)
-        wanted = chunks.touched(axis, chunk)
-        if isinstance(wanted, range):
-            found &= (place >= wanted.start) & (place < wanted.stop)
+        rest, position = np.divmod(rest, length)
+        needed = chunks.touched(axis, chunk)
+        if isinstance(needed, range):
+            is_touched &= (position >= needed.start) & (position < needed.stop)
         else:
-            found &= np.isin(place, wanted)
-    return found
+            is_touched &= np.isin(position, needed)
+    return is_touched
 
 
 def _check_sizes(index: ChunkIndex, plan: chunks.ChunkPlan, file_size: int) -> None:

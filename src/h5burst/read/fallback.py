@@ -102,18 +102,18 @@ def read_attribute(handle: FileHandle, name: str, attribute: str) -> Any:
 
 def read_storage(handle: FileHandle, name: str) -> StorageInfo:
     """Storage of a dataset."""
-    found = _read("storage", handle, name).attrs
-    limits = tuple(None if limit < 0 else limit for limit in found["maxshape"].tolist())
-    chunks = found["chunks"]
-    return StorageInfo(None if chunks is None else tuple(chunks.tolist()), limits, tuple(found["filters"].split()))
+    attributes = _read("storage", handle, name).attrs
+    limits = tuple(None if limit < 0 else limit for limit in attributes["maxshape"].tolist())
+    chunks = attributes["chunks"]
+    return StorageInfo(None if chunks is None else tuple(chunks.tolist()), limits, tuple(attributes["filters"].split()))
 
 
 def read_box(handle: FileHandle, name: str, box: Sequence[tuple[int, int]], *, in_use: bool) -> np.ndarray[Any, Any]:
     """A box of a dataset. in_use: the file is open for writing."""
     if in_use and not handle.is_far and _is_open_here(handle.path):
         return libhdf5.read_box(handle.path, name, box)
-    found: np.ndarray[Any, Any] = _read("box", handle, name, box=[list(edge) for edge in box])
-    return found
+    values: np.ndarray[Any, Any] = _read("box", handle, name, box=[list(edge) for edge in box])
+    return values
 
 
 def _read(do: str, handle: FileHandle, name: str, **options: Any) -> Any:

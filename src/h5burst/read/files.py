@@ -60,8 +60,8 @@ def read_tree(path: FileLike, *, lazy: bool = False, ahead: int = 0, at: At | No
     """
     if lazy:
         return open_tree(path if at is None else located(path, at), ahead)
-    with located_meanwhile(path, at) as place:
-        return load_tree(place)
+    with located_meanwhile(path, at) as local_path:
+        return load_tree(local_path)
 
 
 def open_file(path: str | os.PathLike[str], mode: Literal["r", "r+", "a", "w", "x"] = "r") -> h5py.File:

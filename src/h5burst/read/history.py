@@ -142,16 +142,16 @@ class History:
         newest: Record | None,
     ) -> History:
         """Give that of a file unchanged since a commit whose traces are known, so that none is read."""
-        made = cls.__new__(cls)
-        made.path, made._descriptor, made.start = path, descriptor, start
-        made.mark_ns, made.trailer = mark_ns, trailer
-        made.reason, made.is_untrusted, made._damage = "", False, ""
-        made._written_ns, made.size = stamp.written_ns, stamp.size
-        made._source = Source(descriptor, made.size, start.base, _BLOCK_BYTES, _BLOCKS)
-        made._last = None if newest is None else (newest.number, newest.address)
+        instance = cls.__new__(cls)
+        instance.path, instance._descriptor, instance.start = path, descriptor, start
+        instance.mark_ns, instance.trailer = mark_ns, trailer
+        instance.reason, instance.is_untrusted, instance._damage = "", False, ""
+        instance._written_ns, instance.size = stamp.written_ns, stamp.size
+        instance._source = Source(descriptor, instance.size, start.base, _BLOCK_BYTES, _BLOCKS)
+        instance._last = None if newest is None else (newest.number, newest.address)
         if newest is not None:
-            made.newest = newest
-        return made
+            instance.newest = newest
+        return instance
 
     def _superblock(self) -> superblock.Whole:
         """Read again where the file became longer between two looks: an edit was made in between."""
@@ -347,13 +347,13 @@ class History:
         """The state that a superblock of then names. Raises `CorruptFileError`."""
         try:
             rest = self._source.read(superblock.SIZE, superblock.SIZE) if head[8:9] == b"\0" else b""
-            found = superblock.read_head(head + rest, self.start.base)
+            state = superblock.read_head(head + rest, self.start.base)
         except (CorruptStructureError, UnsupportedFeatureError) as error:
-            what = f"the record of commit {number + 1} holds no superblock: {error}"
-            raise CorruptFileError(self.path, what) from error
-        if found.root >= found.end - found.base or found.end > self.start.end:
+            problem = f"the record of commit {number + 1} holds no superblock: {error}"
+            raise CorruptFileError(self.path, problem) from error
+        if state.root >= state.end - state.base or state.end > self.start.end:
             raise CorruptFileError(self.path, f"the root of state {number} is outside the file")
-        return HistoryState(number, found.root, found.end, found.base, head)
+        return HistoryState(number, state.root, state.end, state.base, head)
 
     def witness(self) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
         """Places of the file and what is there: as long as that is so, its states are the same."""
@@ -427,18 +427,18 @@ def ns_of(at: datetime | str) -> int:
     """A time as the last nanosecond of what it says (a datetime has microseconds). Raises TypeError and ValueError."""
     if isinstance(at, str):
         try:
-            found = datetime.fromisoformat(at.strip().replace("Z", "+00:00"))
+            instant = datetime.fromisoformat(at.strip().replace("Z", "+00:00"))
         except ValueError as error:
             raise ValueError(f"{at!r} is no time: write it as 2026-05-04T12:30") from error
-        found = found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
+        instant = instant if instant.tzinfo is not None else instant.replace(tzinfo=timezone.utc)
     elif isinstance(at, datetime):
-        found = at
-        if found.tzinfo is None:
+        instant = at
+        if instant.tzinfo is None:
             raise ValueError("a datetime without a zone may be of any: give it one (timezone.utc)")
     else:
         raise TypeError(f"a state is a number, a time or a commit, not {type(at).__name__}")
-    whole = found.replace(microsecond=0)
-    return int(whole.timestamp()) * _NS + found.microsecond * 1000 + 999
+    whole = instant.replace(microsecond=0)
+    return int(whole.timestamp()) * _NS + instant.microsecond * 1000 + 999
 
 
 # ---------------------------------------------------------------- what users call
@@ -464,12 +464,12 @@ class Log:
 
     def __init__(self, path: str | os.PathLike[str], trust: bool) -> None:
         self.path, self._trust = os.path.abspath(path), trust
-        with opened(self.path, trust=trust) as found:
-            self.reason = found.history.reason or found.history.note
+        with opened(self.path, trust=trust) as root:
+            self.reason = root.history.reason or root.history.note
 
     def __iter__(self) -> Iterator[Commit]:
-        with opened(self.path, trust=self._trust) as found:
-            yield from found.history.commits()
+        with opened(self.path, trust=self._trust) as root:
+            yield from root.history.commits()
 
 
 def is_only_appended_to(file: OpenFile, root: int) -> bool:

@@ -99,10 +99,10 @@ def check_elements(source: Source, header: ObjectHeader, box: Box | None, misfit
     What this parser cannot cut out of the file, and other objects, are passed over.
     """
     try:
-        found = elements_of(source, header)
-        if found is None:
+        stored = elements_of(source, header)
+        if stored is None:
             return
-        elements, places = found
+        elements, places = stored
         kept = KeptInHeap(source, misfit)
         if box is None:
             for part in elements.stored_parts(source, _BLOCK_BYTES):

@@ -322,9 +322,9 @@ class LazyArray(ReadableArray):
         if not self.shape:
             raise TypeError("an array without axes has no rows")
         if rows is None:
-            wanted = max(1, _BLOCK_BYTES // max(1, self.nbytes // max(1, self.shape[0])))
+            rows_wanted = max(1, _BLOCK_BYTES // max(1, self.nbytes // max(1, self.shape[0])))
             deep = (self.chunks or (1,))[0]
-            rows = max(1, wanted // deep) * deep
+            rows = max(1, rows_wanted // deep) * deep
         elif rows < 1:
             raise ValueError(f"rows must be at least 1, got {rows}")
         for start in range(0, self.shape[0], rows):
@@ -346,11 +346,13 @@ class LazyArray(ReadableArray):
             with self._reader() as reader:
                 elements = self._open_elements(reader)
                 rank = len(elements.shape)
-                found = reader.finish(elements.read(reader.source, places[:rank]), elements.dataset.type)
+                values = reader.finish(elements.read(reader.source, places[:rank]), elements.dataset.type)
                 if len(places) == rank:
-                    return found
-                inner = (*map(range, found.shape[:rank]), *places[rank:])  # axes of an array datatype
-                part: np.ndarray[Any, Any] = found[relative_index(inner, tuple((0, length) for length in found.shape))]
+                    return values
+                inner = (*map(range, values.shape[:rank]), *places[rank:])  # axes of an array datatype
+                part: np.ndarray[Any, Any] = values[
+                    relative_index(inner, tuple((0, length) for length in values.shape))
+                ]
                 return part
         except UnsupportedFeatureError:
             return self._pick_by_name(places)
@@ -419,11 +421,11 @@ class LazyChildren(FilledLater[str, Node]):
         if unread is None:
             return
         with LazyReader(unread.handle) as reader:
-            found = reader.children(unread.address, unread.names, unread.above)
-            if found is None:
+            members = reader.children(unread.address, unread.names, unread.above)
+            if members is None:
                 return
-            self._publish(*found)
-            waiting = deque([found[0]])
+            self._publish(*members)
+            waiting = deque([members[0]])
             left = _READAHEAD_MEMBERS if unread.names else _READAHEAD_OF_ROOT
             while waiting and left > 0:
                 for node in waiting.popleft().values():
@@ -431,11 +433,11 @@ class LazyChildren(FilledLater[str, Node]):
                     left -= len(ahead) + 1
                     waiting.append(ahead)
 
-    def _publish(self, found: dict[str, Node], links: dict[str, Link]) -> None:
+    def _publish(self, members: dict[str, Node], links: dict[str, Link]) -> None:
         with _publishing.of_this_process():
             if self._unread is not None:  # else another thread was faster
                 self.links = links
-                dict.update(self, found)
+                dict.update(self, members)
                 self._unread = None
 
 
@@ -466,13 +468,13 @@ def _read_ahead(reader: Reader, node: Node, max_links: int) -> dict[str, Node]:
     if unread is None or unread.handle is not reader.handle:
         return {}
     try:
-        found = reader.children(unread.address, unread.names, unread.above, max_links)
+        members = reader.children(unread.address, unread.names, unread.above, max_links)
     except OSError:
         return {}  # not requested yet; raised again on access
-    if found is None:
+    if members is None:
         return {}
-    children._publish(*found)
-    return found[0]
+    children._publish(*members)
+    return members[0]
 
 
 # ---------------------------------------------------------------- what makes them

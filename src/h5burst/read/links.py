@@ -18,8 +18,8 @@ class External(tuple[bytes, bytes]):
 
     def place(self, path: str) -> str | None:
         """The file that it names in the file at `path`, if there is an HDF5 file; else None."""
-        found = find_external(self[0], path)
-        return found if found is not None and is_hdf5(found) else None
+        target = find_external(self[0], path)
+        return target if target is not None and is_hdf5(target) else None
 
 
 class _Found(NamedTuple):
@@ -56,15 +56,15 @@ class LinkResolver:
         if level > _SOFT_LINKS_DEEP:
             return _TOO_DEEP
         key = (self._root if path.startswith(b"/") else group, path)
-        found = self._found.get(key)
-        if found is None:
+        resolved = self._found.get(key)
+        if resolved is None:
             self._found[key] = _NOWHERE  # what comes back here runs in a cycle
-            found = self._follow(*key, level)
-            if found.is_cut:
+            resolved = self._follow(*key, level)
+            if resolved.is_cut:
                 del self._found[key]
             else:
-                self._found[key] = found
-        return found
+                self._found[key] = resolved
+        return resolved
 
     def _follow(self, at: int, path: bytes, level: int) -> _Found:
         names = [name for name in path.split(b"/") if name not in (b"", b".")]
@@ -87,9 +87,9 @@ class LinkResolver:
 
 def find_external(name: bytes, path: str, exists: Callable[[str], bool] = os.path.isfile) -> str | None:
     """The file that an external link of the file at `path` names: beside it, else where the process works."""
-    wanted = os.fsdecode(name)
+    filename = os.fsdecode(name)
     directory = os.path.dirname(path)
-    places = [os.path.join(directory, wanted), wanted]
-    if os.path.isabs(wanted):
-        places = [wanted, os.path.join(directory, os.path.basename(wanted))]
-    return next((os.path.abspath(place) for place in places if exists(place)), None)
+    places = [os.path.join(directory, filename), filename]
+    if os.path.isabs(filename):
+        places = [filename, os.path.join(directory, os.path.basename(filename))]
+    return next((os.path.abspath(candidate) for candidate in places if exists(candidate)), None)

@@ -97,11 +97,11 @@ class OpenedArray(LazyArray):
         if root is None:
             return False
         with root:
-            found = root[self._names]
-        if not isinstance(found, OpenedArray):
+            member = root[self._names]
+        if not isinstance(member, OpenedArray):
             raise KeyError(f"{describe_names(self._names)} in {self.path} is not a dataset any more")
         for slot in (*LazyArray.__slots__, *ReadableArray.__slots__):
-            setattr(self, slot, getattr(found, slot))
+            setattr(self, slot, getattr(member, slot))
         return True
 
 
@@ -122,9 +122,9 @@ class _File:
     def target(self, reader: Reader, address: int, name: str) -> Target | None:
         """The target of a link. In a far file not all links of a group of the older format are read for it."""
         if self.handle.is_far and address not in self.handle.links:
-            found = reader.search_symbol(address, name)
-            if found is not None:
-                return found
+            target = reader.search_symbol(address, name)
+            if target is not None:
+                return target
         return reader.links_of(address).get(name)
 
     def reader(self, names: Names | None = None) -> Reader:
@@ -241,8 +241,8 @@ class LazyGroup(Mapping[str, Any]):
         CorruptFileError
             After everything that is sound was visited: it names what is damaged.
         """
-        for path, found in self.walk():
-            result = function(path, found)
+        for path, member in self.walk():
+            result = function(path, member)
             if result is not None:
                 return result
         return None
@@ -257,17 +257,17 @@ class LazyGroup(Mapping[str, Any]):
         problems: list[tuple[str, str]] = []
         waiting = [self._members("", problems)]
         while waiting:
-            path, found = next(waiting[-1], ("", None))
-            if found is None:
+            path, member = next(waiting[-1], ("", None))
+            if member is None:
                 waiting.pop()
                 continue
-            identity = _identity_of(found)
+            identity = _identity_of(member)
             if identity is not None and identity in seen:
                 continue
             seen.add(identity)
-            yield path, found
-            if isinstance(found, LazyGroup):
-                waiting.append(found._members(f"{path}/", problems))
+            yield path, member
+            if isinstance(member, LazyGroup):
+                waiting.append(member._members(f"{path}/", problems))
         if problems:
             raise damaged_objects(self.filename, problems)
 
@@ -280,12 +280,12 @@ class LazyGroup(Mapping[str, Any]):
             return
         for name in names:
             try:
-                found = self._find((name,))
+                member = self._find((name,))
             except CorruptFileError as error:
                 where = stored_path((*self._names, name))
                 problems.append((where, error.what.removeprefix(f"{where}: ")))
             else:
-                yield prefix + name, found
+                yield prefix + name, member
 
     def refresh(self) -> bool:
         """Look at the newest state of the file from here on; an object that others have changed is not stale any more.
@@ -319,10 +319,10 @@ class LazyGroup(Mapping[str, Any]):
         root = _newer(handle, self._file.depth)
         if root is None:
             return False
-        found = root._find(self._names) if self._names else root
-        if not isinstance(found, LazyGroup):
+        member = root._find(self._names) if self._names else root
+        if not isinstance(member, LazyGroup):
             raise KeyError(f"{describe_names(self._names)} in {handle.path} is not a group any more")
-        self._file, self._address, self._attrs, self._node = root._file, found._address, found._attrs, found._node
+        self._file, self._address, self._attrs, self._node = root._file, member._address, member._attrs, member._node
         handle.release()  # who holds it still opens the file for each read, and is told what is stale
         return True
 
@@ -339,9 +339,9 @@ class LazyGroup(Mapping[str, Any]):
         if self._node is not None:
             return self._node.children
         assert self._address is not None
-        known = self._file.handle.links.get(self._address)
-        if known is not None:
-            return known
+        links = self._file.handle.links.get(self._address)
+        if links is not None:
+            return links
         with self._file.reader(self._names) as reader:
             return reader.links_of(self._address)
 
@@ -479,29 +479,29 @@ def _follow(file: _File, reader: Reader, address: int, above: Names, names: Name
     for number, name in enumerate(names):
         here = (*above, *names[: number + 1])
         with reader.naming_damage(here[:-1]):
-            found: int | External | None = reader.target(file.target(reader, address, name), address)
-        if found is None:
+            target: int | External | None = reader.target(file.target(reader, address, name), address)
+        if target is None:
             raise KeyError(f"nothing at {describe_names(here)} in {file.path}")
-        if not isinstance(found, int):
-            return _elsewhere(file, found, names[number + 1 :], here)
-        address = found
+        if not isinstance(target, int):
+            return _elsewhere(file, target, names[number + 1 :], here)
+        address = target
     return _object(file, reader, address, (*above, *names))
 
 
 def _elsewhere(file: _File, link: External, rest: Names, here: Names) -> Member:
     """Target of an external link."""
-    place = None if file.handle.is_far else link.place(file.path)
-    if place is None:
+    target_path = None if file.handle.is_far else link.place(file.path)
+    if target_path is None:
         raise KeyError(f"{describe_names(here)} in {file.path} leads to the file {link[0]!r}, which does not exist")
     if file.depth >= FILES_DEEP:
         raise KeyError(f"{describe_names(here)} in {file.path}: more than {FILES_DEEP} files one after another")
-    other = _open(FileHandle(place), depth=file.depth + 1)
-    found: Member = other[link[1].decode("utf-8", "surrogateescape").strip("/") or "/"]
+    other = _open(FileHandle(target_path), depth=file.depth + 1)
+    member: Member = other[link[1].decode("utf-8", "surrogateescape").strip("/") or "/"]
     if not rest:
-        return found
-    if not isinstance(found, LazyGroup):
+        return member
+    if not isinstance(member, LazyGroup):
         raise KeyError(f"nothing below {describe_names(here)} in {file.path}: it is not a group")
-    return found._find(rest)
+    return member._find(rest)
 
 
 def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
@@ -512,16 +512,16 @@ def _object(file: _File, reader: Reader, address: int, names: Names) -> Member:
                 if has_all_links:
                     file.handle.links.setdefault(address, {name: target for name, target, _ in links})
                 return LazyGroup(file, address, names, _attributes(file, names, address, attrs, unread))
-            found = _attributes(file, names, address, attrs, unread)
+            attributes = _attributes(file, names, address, attrs, unread)
             if dataset is None:
                 message = reader.parser.datatype_message(address)
                 if message is None:
                     raise CorruptStructureError("it is neither a group nor a dataset")
-                return NamedType(stored_path(names), reader.decode_datatype(message).dtype, found)
+                return NamedType(stored_path(names), reader.decode_datatype(message).dtype, attributes)
             if dataset.shape is None:
-                return NullArray(stored_path(names), dataset.dtype, found)
+                return NullArray(stored_path(names), dataset.dtype, attributes)
             array = OpenedArray(file.handle, names, dataset.shape, dataset.dtype, address)
-            array._attrs = found
+            array._attrs = attributes
             return array
     except UnsupportedFeatureError:
         if not names:
@@ -546,12 +546,12 @@ def _attributes(file: _File, names: Names, address: int, attrs: dict[str, Any], 
 
 
 def _in_tree(file: _File, node: Group, above: Names, names: Names) -> Member:
-    found: Node = node
+    member: Node = node
     for number, name in enumerate(names):
-        if not isinstance(found, Group) or name not in found.children:
+        if not isinstance(member, Group) or name not in member.children:
             raise KeyError(f"nothing at {describe_names((*above, *names[: number + 1]))} in {file.path}")
-        found = found.children[name]
-    return _wrapped(file, found, (*above, *names))
+        member = member.children[name]
+    return _wrapped(file, member, (*above, *names))
 
 
 def _wrapped(file: _File, node: Node, names: Names) -> Member:
@@ -568,8 +568,8 @@ def _wrapped(file: _File, node: Node, names: Names) -> Member:
     return NullArray(stored_path(names), getattr(node.data, "dtype", None), node.attrs)
 
 
-def _identity_of(found: Member) -> Any:
+def _identity_of(member: Member) -> Any:
     """Identity of an object, however many names it has; None where that is not known."""
-    if isinstance(found, LazyGroup):
-        return found._identity()
-    return (found.path, found._address) if isinstance(found, LazyArray) and found._address is not None else None
+    if isinstance(member, LazyGroup):
+        return member._identity()
+    return (member.path, member._address) if isinstance(member, LazyArray) and member._address is not None else None

@@ -202,10 +202,10 @@ class Reader:
             raise self._named(error, names) from error
 
     def _named(self, error: CorruptStructureError, names: tuple[str | None, ...] | None) -> CorruptFileError:
-        what = names if names is not None else self.parser.where
+        where = names if names is not None else self.parser.where
         if len(error.args) > 1:
-            what = error.args[1]
-        return CorruptFileError(self.path, f"{describe_names(what)}: {error.args[0]}")
+            where = error.args[1]
+        return CorruptFileError(self.path, f"{describe_names(where)}: {error.args[0]}")
 
     def tree(self) -> Group:
         """The whole file."""
@@ -247,7 +247,7 @@ class Reader:
 
     def _read_later(self, work: Any) -> None:
         if isinstance(work[0], int):
-            self._problems += [(describe_names(names), what) for names, what in self.parser.run_reads(*work)]
+            self._problems += [(describe_names(names), problem) for names, problem in self.parser.run_reads(*work)]
             return
         elements, out, names = work
         try:
@@ -279,8 +279,8 @@ class Reader:
             raise error
         if isinstance(error, CorruptStructureError) or error.path != self.path:
             where = describe_names(names)
-            what = error.args[0] if isinstance(error, CorruptStructureError) else f"in {error.path}: {error.what}"
-            error = CorruptFileError(self.path, f"{where}: {what}", [(where, what)])
+            problem = error.args[0] if isinstance(error, CorruptStructureError) else f"in {error.path}: {error.what}"
+            error = CorruptFileError(self.path, f"{where}: {problem}", [(where, problem)])
         return DamagedNode(error)
 
     # ------------------------------------------------------------ the parser's questions: elements
@@ -342,8 +342,8 @@ class Reader:
         """One element as those of the dtype; None for the default of text, which is no text."""
         if type_.kind in (Kind.UTF8, Kind.ASCII) and not any(value):
             return None
-        found: Any = self.finish(np.frombuffer(bytearray(value), np.dtype((np.void, type_.size))), type_)[0]
-        return found
+        values: Any = self.finish(np.frombuffer(bytearray(value), np.dtype((np.void, type_.size))), type_)[0]
+        return values
 
     @staticmethod
     def null_value(type_: Type) -> Any:
@@ -381,10 +381,10 @@ class Reader:
 
     def links_of(self, address: int) -> dict[str, Target]:
         """The targets of the links of a group, by name; they are read once for all that share the handle."""
-        found = self.handle.links.get(address)
-        if found is None:
-            found = self.handle.links[address] = {name: target for name, target, _ in self.helper.links(address)}
-        return found
+        targets = self.handle.links.get(address)
+        if targets is None:
+            targets = self.handle.links[address] = {name: target for name, target, _ in self.helper.links(address)}
+        return targets
 
     def committed_type(self, message: bytes | None) -> CommittedType:
         """The object behind the name of a committed datatype. message: that of its header."""
@@ -401,8 +401,8 @@ class Reader:
 
     def follow(self, target: bytes | tuple[bytes, bytes], group: int) -> int | Node | None:
         """Target of a soft or external link: an address, a node of another file, None for nothing."""
-        found = self.target(target, group)
-        return self._external(found) if isinstance(found, External) else found
+        followed = self.target(target, group)
+        return self._external(followed) if isinstance(followed, External) else followed
 
     def target(self, target: Target | None, group: int) -> int | External | None:
         """The target of a link of the group at an address: an address, another file, None for nothing."""
@@ -418,7 +418,7 @@ class Reader:
             return None
         path = link[1]
         key = (file, path)
-        crossed = frozenset(place for place in self._ancestors if isinstance(place, tuple)) | {key}
+        crossed = frozenset(above for above in self._ancestors if isinstance(above, tuple)) | {key}
         if key in self._ancestors or len(crossed) > FILES_DEEP:
             raise CorruptStructureError(
                 f"external links lead back to where they came from by way of {file}: a cycle is not a tree"
@@ -473,8 +473,10 @@ class Reader:
 
     def note_free_space(self, address: int) -> None:
         """A collection of the heap says of its free space that it ends elsewhere: libhdf5 may read it without end."""
-        what = f"the global heap at {address} names another size of its free space: libhdf5 may not come back from it"
-        self.handle.misfits.setdefault(describe_names(self.parser.where), what)
+        problem = (
+            f"the global heap at {address} names another size of its free space: libhdf5 may not come back from it"
+        )
+        self.handle.misfits.setdefault(describe_names(self.parser.where), problem)
 
     def check_elements(self, address: int, box: Box | None = None) -> None:
         """Raise `CorruptStructureError` unless what a dataset's elements refer to is whole: libhdf5 does not look."""
@@ -497,8 +499,8 @@ class Reader:
     def _asking_libhdf5(self, names: list[str | None]) -> Iterator[None]:
         """No more objects are tried of a file that makes libhdf5 crash repeatedly."""
         if self._deaths >= MAX_DEATHS:
-            what = f"only libhdf5 reads it, which crashed at {self._deaths} other objects of this file"
-            raise CorruptFileError(self.path, f"{describe_names(tuple(names))}: {what}")
+            problem = f"only libhdf5 reads it, which crashed at {self._deaths} other objects of this file"
+            raise CorruptFileError(self.path, f"{describe_names(tuple(names))}: {problem}")
         try:
             yield
         except LibraryDiedError:

@@ -73,14 +73,14 @@ def _chown(descriptor: int, user: int, group: int) -> bool:
 def _extended(path: Path) -> tuple[tuple[str, bytes], ...]:
     if not hasattr(os, "listxattr"):
         return ()
-    found = []
+    attributes = []
     try:
         for name in os.listxattr(path):
-            found.append((name, os.getxattr(path, name)))
+            attributes.append((name, os.getxattr(path, name)))
     except OSError as error:
         if error.errno not in _NOT_OURS | {errno.ENODATA}:
             raise
-    return tuple(found)
+    return tuple(attributes)
 
 
 def _mode_of_new(directory: Path) -> int:

@@ -124,28 +124,28 @@ def annotating_oserror(path: str | os.PathLike[str], verb: str) -> Iterator[None
         foreign = isinstance(error, OSError) and error.filename is not None and not _concerns(error.filename, path)
         if number is None or foreign:
             raise
-        own = isinstance(error, OSError) and error.strerror not in (None, os.strerror(number))
+        is_worded = isinstance(error, OSError) and error.strerror not in (None, os.strerror(number))
         says_all = isinstance(error, locks.SwmrWriterError)
-        known = None if says_all else _ADVICE.get(number)
-        advice = known or (str(error.strerror) if own else os.strerror(number))  # type: ignore[attr-defined]
+        known_advice = None if says_all else _ADVICE.get(number)
+        advice = known_advice or (str(error.strerror) if is_worded else os.strerror(number))  # type: ignore[attr-defined]
         raise OSError(number, f"Cannot {verb}: {advice}", os.fspath(path)) from error
 
 
 def error_number(error: BaseException) -> int | None:
     """The system's error number behind an exception; libhdf5 and polars tell it only in their text."""
-    found = re.search(r"errno = (\d+)" if os.name == "nt" else r"(?:errno = |os error )(\d+)", str(error))
-    if found and int(found[1]):
-        return int(found[1])
+    match = re.search(r"errno = (\d+)" if os.name == "nt" else r"(?:errno = |os error )(\d+)", str(error))
+    if match and int(match[1]):
+        return int(match[1])
     return error.errno if isinstance(error, OSError) else None
 
 
 def _concerns(filename: object, path: str | os.PathLike[str]) -> bool:
     """True for an error about `filename` from saving `path`: the file, its temporary one, or a directory above."""
     target = Path(os.path.realpath(path))
-    found = Path(os.path.realpath(os.fsdecode(filename)))  # type: ignore[arg-type]
-    if found in (target, *target.parents):
+    real_path = Path(os.path.realpath(os.fsdecode(filename)))  # type: ignore[arg-type]
+    if real_path in (target, *target.parents):
         return True
-    return found.parent == target.parent and private_files.is_for(found.name, target.name, TEMPORARY_SUFFIX)
+    return real_path.parent == target.parent and private_files.is_for(real_path.name, target.name, TEMPORARY_SUFFIX)
 
 
 def require_regular(path: Path) -> None:

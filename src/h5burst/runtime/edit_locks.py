@@ -81,18 +81,18 @@ def others_wait(descriptor: int) -> bool:
     if not locks.are_used() or not hasattr(fcntl, "F_OFD_GETLK"):
         return False
     try:
-        found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _request("F_WRLCK", _WAITING))
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _request("F_WRLCK", _WAITING))
     except OSError:
         return False
-    return int.from_bytes(found[:2], sys.byteorder) != fcntl.F_UNLCK
+    return int.from_bytes(answer[:2], sys.byteorder) != fcntl.F_UNLCK
 
 
 def is_being_edited(descriptor: int, path: Path) -> bool:
     """True where a transaction has an open file."""
     if locks.are_used() and hasattr(fcntl, "F_OFD_GETLK"):
         with contextlib.suppress(OSError):
-            found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _request("F_RDLCK", _BYTE))
-            if int.from_bytes(found[:2], sys.byteorder) != fcntl.F_UNLCK:
+            answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _request("F_RDLCK", _BYTE))
+            if int.from_bytes(answer[:2], sys.byteorder) != fcntl.F_UNLCK:
                 return True
     return lock_file_of(path).exists()
 

@@ -68,9 +68,9 @@ def find_export(package: str, name: str, exports: Mapping[str, str]) -> Any:
     """
     module = exports.get(name, package)
     if module != package:
-        found = importlib.import_module(module)
-        if hasattr(found, name):
-            return getattr(found, name)
+        export = importlib.import_module(module)
+        if hasattr(export, name):
+            return getattr(export, name)
     if not name.startswith("_"):
         try:
             return importlib.import_module(f"{module}.{name}")

@@ -63,8 +63,8 @@ class _Pause:
 
 def _after_fork() -> None:
     """Of the threads that paused the collector, a forked child has the one that forked."""
-    own = threading.get_ident()
-    others = [pause for pause, thread in _pausing.items() if thread != own]
+    this_thread = threading.get_ident()
+    others = [pause for pause, thread in _pausing.items() if thread != this_thread]
     for pause in others:
         del _pausing[pause]
     if others and not _pausing and _was_enabled:

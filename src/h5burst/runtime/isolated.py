@@ -31,7 +31,7 @@ def _directories() -> list[str]:
     """The directories that hold the packages, each once."""
     directories = []
     for name in _PACKAGES:
-        found = importlib.util.find_spec(name)
-        if found is not None and found.origin is not None and Path(found.origin).name == "__init__.py":
-            directories.append(str(Path(found.origin).resolve().parents[1]))
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None and Path(spec.origin).name == "__init__.py":
+            directories.append(str(Path(spec.origin).resolve().parents[1]))
     return list(dict.fromkeys(directories))

@@ -102,8 +102,8 @@ def refuse_swmr_writer(descriptor: int, path: Path) -> None:
         if data[:8] == SIGNATURE:
             is_whole = lookup3(data[:44]) == int.from_bytes(data[44:48], "little")
             if data[8] == _WITH_FLAGS and is_whole and data[11] & BY_SWMR:
-                what = "says that a SWMR writer is at work: if none is, run `h5clear -s` on it, or delete it"
-                raise SwmrWriterError(errno.EAGAIN, what, str(path))
+                state = "says that a SWMR writer is at work: if none is, run `h5clear -s` on it, or delete it"
+                raise SwmrWriterError(errno.EAGAIN, state, str(path))
             return
         at = 2 * at or 512
 
@@ -210,12 +210,14 @@ class _Record:
 
 
 def _acquire(path: Path, takeovers: int) -> _Record:
-    own = path.with_name(f".lock.{Process.current()}-{secrets.token_hex(8)}.h5burst-tmp")  # `durable.clear` knows it
-    written = _Record.write(own)
+    private = path.with_name(
+        f".lock.{Process.current()}-{secrets.token_hex(8)}.h5burst-tmp"
+    )  # `durable.clear` knows it
+    written = _Record.write(private)
     held: _Record | None = None
     try:
         while held is None:
-            held = _publish(own, written, path)
+            held = _publish(private, written, path)
             record = None if held is not None else _record_at(path)
             if record is None:  # ours, or released since
                 continue
@@ -225,19 +227,19 @@ def _acquire(path: Path, takeovers: int) -> _Record:
                 raise FileHeldError(errno.EAGAIN, "left by processes that ended: remove it", str(path))
             with _held(path.with_name(f"{path.name}.takeover"), takeovers - 1):  # one process alone decides
                 if _record_at(path) == record:
-                    os.replace(own, path)
+                    os.replace(private, path)
                     held = written
         return held
     finally:
-        own.unlink(missing_ok=True)
+        private.unlink(missing_ok=True)
         if held is not written:
             written.close()
 
 
-def _publish(own: Path, written: _Record, path: Path) -> _Record | None:
+def _publish(private: Path, written: _Record, path: Path) -> _Record | None:
     """Give a written lock file its name, unless there is one; what holds it then."""
     try:
-        os.link(own, path, follow_symlinks=False)
+        os.link(private, path, follow_symlinks=False)
     except FileExistsError:
         return None
     except (OSError, NotImplementedError):  # a file system without hard links

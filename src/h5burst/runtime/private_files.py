@@ -69,8 +69,8 @@ def remove_all_abandoned(directory: Path, suffix: str) -> list[Path]:
 
 
 def _remove_matching(directory: Path, names: re.Pattern[str], suffix: str) -> list[Path]:
-    found = [directory / entry.name for entry in os.scandir(directory) if names.fullmatch(entry.name)]
-    return [path for path in found if is_abandoned(path, suffix) and _removed(path)]
+    matching = [directory / entry.name for entry in os.scandir(directory) if names.fullmatch(entry.name)]
+    return [path for path in matching if is_abandoned(path, suffix) and _removed(path)]
 
 
 def _removed(path: Path) -> bool:
@@ -94,8 +94,8 @@ def is_abandoned(path: Path, suffix: str) -> bool:
         return False
     if not stat.S_ISREG(status.st_mode):
         return False
-    found = re.search(rf"\.{_OWNER}{re.escape(suffix)}$", path.name)
-    process = Process.parse(found["owner"]) if found else None
+    match = re.search(rf"\.{_OWNER}{re.escape(suffix)}$", path.name)
+    process = Process.parse(match["owner"]) if match else None
     gone = process.is_gone() if process else None
     if gone is not None:
         return gone

@@ -38,8 +38,8 @@ class Process:
     @classmethod
     def parse(cls, token: str) -> Process | None:
         """The process that `str` has made a token of; None for any other text."""
-        found = _TOKEN.fullmatch(token)
-        return cls(found[1], found[2], int(found[3], 16), int(found[4], 16)) if found else None
+        match = _TOKEN.fullmatch(token)
+        return cls(match[1], match[2], int(match[3], 16), int(match[4], 16)) if match else None
 
     def __str__(self) -> str:
         return f"{self.machine}-{self.boot}-{self.pid:x}-{self.started:x}"

@@ -55,9 +55,9 @@ def thread_count(threads: int | None = None) -> int:
                 f"threads must be at least 1{'' if threads < 1 else f' and at most {_MOST}'}, got {threads}"
             )
         return threads
-    own = getattr(_inside, "limit", None) or _positive_int("H5BURST_NUM_THREADS")
-    if own is not None:
-        return int(own)
+    limit = getattr(_inside, "limit", None) or _positive_int("H5BURST_NUM_THREADS")
+    if limit is not None:
+        return int(limit)
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cpus = min(cpus, _quota() or cpus)
     slurm = _positive_int("SLURM_CPUS_PER_TASK")
@@ -133,8 +133,8 @@ def _naming_what_threads_lack() -> Iterator[None]:
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
-        what = "no thread can be started: too little memory, or too many threads (ulimit -v, ulimit -u)"
-        raise MemoryError(f"{what}; with H5BURST_NUM_THREADS=1 none is started") from error
+        problem = "no thread can be started: too little memory, or too many threads (ulimit -v, ulimit -u)"
+        raise MemoryError(f"{problem}; with H5BURST_NUM_THREADS=1 none is started") from error
 
 
 def _mark_inside() -> None:

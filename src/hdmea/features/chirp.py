@@ -113,8 +113,8 @@ def _p_values(trials: Trials, starts: Ints, widths: Floats, cycles: Floats, resa
     twice = (np.tile(starts, 2).astype(np.int64), np.tile(np.floor(widths), 2).astype(np.int64))
     both = np.concatenate([cycles, 2 * cycles])
     turns = frame_turns(tuple(both.tolist()), trials.length)
-    found = rolled_rayleigh(trials.x, trials.offsets, turns, *twice, both, resamples, trials.seed)
-    single = np.array([resampling_p_value(column[1:], column[0]) for column in found.T])
+    statistics = rolled_rayleigh(trials.x, trials.offsets, turns, *twice, both, resamples, trials.seed)
+    single = np.array([resampling_p_value(column[1:], column[0]) for column in statistics.T])
     return np.asarray(np.minimum(single * len(cycles), 1.0).reshape(2, -1))
 
 
@@ -125,11 +125,11 @@ def _tuning(values: Mapping[str, Any], alpha: float) -> dict[str, Any]:
     either = modulated | (values["f2_p_value"] < alpha)
     best = int(np.where(either, np.fmax(f1, f2), -1.0).argmax())
     ratio = float(f2[best] / f1[best]) if either.any() and f1[best] > 0 else NAN
-    found = {"preferred_frequency": NAN, "bandwidth": NAN, "bandwidth_reason": "no frequency modulates the rate"}
+    tuning = {"preferred_frequency": NAN, "bandwidth": NAN, "bandwidth_reason": "no frequency modulates the rate"}
     if modulated.any():
-        found["preferred_frequency"] = float(frequencies[np.where(modulated, f1, -1.0).argmax()])
-        found["bandwidth"], found["bandwidth_reason"] = bandwidth_octaves(frequencies, f1)
-    return found | {"f2_f1_ratio": ratio}
+        tuning["preferred_frequency"] = float(frequencies[np.where(modulated, f1, -1.0).argmax()])
+        tuning["bandwidth"], tuning["bandwidth_reason"] = bandwidth_octaves(frequencies, f1)
+    return tuning | {"f2_f1_ratio": ratio}
 
 
 def bandwidth_octaves(frequencies: Floats, amplitude: Floats) -> tuple[float, str]:

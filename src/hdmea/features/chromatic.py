@@ -30,7 +30,12 @@ class Chromatic(StimulusFeature):
     timing: ClassVar[tuple[str, ...]] = ("flash_frames", "gap_frames")
     defaults: ClassVar[dict[str, Any]] = {**EDGE_DEFAULTS, "luminances": None, "color_alpha": 0.05}
     output_schema: ClassVar[dict[str, str]] = {
-        **{f"{color}_{side}_{name}": what for color in COLORS for side in SIDES for name, what in EDGE_SCHEMA.items()},
+        **{
+            f"{color}_{side}_{name}": description
+            for color in COLORS
+            for side in SIDES
+            for name, description in EDGE_SCHEMA.items()
+        },
         "green_on_rate": "spikes/s during the green flash",
         "green_off_rate": "spikes/s in the gap after it, as far as the trial goes",
         "blue_on_rate": "spikes/s during the blue flash",
@@ -49,18 +54,22 @@ class Chromatic(StimulusFeature):
     def compute(self, trials: Trials, settings: Mapping[str, Any]) -> dict[str, Any]:
         counts = trials.counts()
         steps = self._steps(settings, trials.length)
-        found: Responses = {}
+        responses: Responses = {}
         values: dict[str, Any] = {}
         for color, step in steps.items():
             for side, edge in zip(SIDES, edges_of(step, trials, settings), strict=True):
-                response = edge_response(trials, counts, edge, settings, len(found))
-                found[color, side] = response
+                response = edge_response(trials, counts, edge, settings, len(responses))
+                responses[color, side] = response
                 values |= {f"{color}_{side}_{name}": value for name, value in response.values.items()}
             values[f"{color}_on_rate"] = _mean_rate(counts, step.on, step.off, trials)
             values[f"{color}_off_rate"] = _mean_rate(counts, step.off, step.end, trials)
-        green, blue = (sum(_rectified(found[color, side]) for side in SIDES) for color in COLORS)
+        green, blue = (sum(_rectified(responses[color, side]) for side in SIDES) for color in COLORS)
         values["color_opponency_index"] = contrast_index(green, blue)
-        return values | _preference(found, self.conditions(trials, settings), settings) | _opponency(found, settings)
+        return (
+            values
+            | _preference(responses, self.conditions(trials, settings), settings)
+            | _opponency(responses, settings)
+        )
 
     def _steps(self, settings: Mapping[str, Any], length: int) -> dict[str, LightStep]:
         """Places of each colour's step in the trial; the last gap goes on after the trial's end."""
@@ -93,12 +102,12 @@ def _rectified(response: EdgeResponse) -> float:
     return max(response.response, 0.0) if response.responsive else 0.0
 
 
-def _preference(found: Responses, conditions: npt.NDArray[np.int64], settings: Mapping[str, Any]) -> dict[str, Any]:
+def _preference(responses: Responses, conditions: npt.NDArray[np.int64], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Preference for the colour of the larger response, over the phases in which both together give one.
 
     Phases that were chosen because one colour has a response would favour that colour.
     """
-    tests = {side: [found[color, side].test for color in COLORS] for side in SIDES}
+    tests = {side: [responses[color, side].test for color in COLORS] for side in SIDES}
     sides = [
         side
         for side, (green_test, blue_test) in tests.items()
@@ -106,9 +115,9 @@ def _preference(found: Responses, conditions: npt.NDArray[np.int64], settings: M
     ]
     if not sides:
         return {"preferred_color": "none", "preferred_color_p_value": NAN}
-    green, blue = (np.sum([found[color, side].in_window for side in sides], axis=0) for color in COLORS)
+    green, blue = (np.sum([responses[color, side].in_window for side in sides], axis=0) for color in COLORS)
     quiet = sum(
-        len(conditions) * found[color, side].window_s * found[color, side].quiet_rate * sign
+        len(conditions) * responses[color, side].window_s * responses[color, side].quiet_rate * sign
         for color, sign in zip(COLORS, (1, -1), strict=True)
         for side in sides
     )
@@ -118,13 +127,13 @@ def _preference(found: Responses, conditions: npt.NDArray[np.int64], settings: M
     return {"preferred_color": preferred, "preferred_color_p_value": p_value}
 
 
-def _opponency(found: Responses, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _opponency(responses: Responses, settings: Mapping[str, Any]) -> dict[str, Any]:
     """True where the colours drive the unit in opposite directions, in one of the two phases.
 
     In a phase both responses must be there, so its p is the larger one (an intersection-union test: Berger 1982,
     Technometrics 24:295), of the better of both orders; and there are two phases.
     """
-    by_side = {side: (found["green", side], found["blue", side]) for side in SIDES}
+    by_side = {side: (responses["green", side], responses["blue", side]) for side in SIDES}
     p_values = {
         side: min(max(green.p_value, blue.p_value_decrease), max(green.p_value_decrease, blue.p_value))
         for side, (green, blue) in by_side.items()

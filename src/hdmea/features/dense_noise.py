@@ -88,23 +88,23 @@ def describe_sta(
     hold: frames for which the movie shows each pattern. n_spikes: that were averaged, where it is known. period_s: of
     the trial's frames.
     """
-    found = receptive_field(sta, last_frame=last_frame, hold=hold, n_spikes=n_spikes, on_off=False)
-    if not np.isfinite(found.z):
+    field = receptive_field(sta, last_frame=last_frame, hold=hold, n_spikes=n_spikes, on_off=False)
+    if not np.isfinite(field.z):
         return dict.fromkeys(DenseNoise.output_schema, float("nan"))
-    shape = found.center_shape
-    with_surround = found.model == "surround"
-    lag = found.time_course.peak_lag_frames
+    shape = field.center_shape
+    with_surround = field.model == "surround"
+    lag = field.time_course.peak_lag_frames
     return {
-        "center_x": found.center_col,
-        "center_y": found.center_row,
+        "center_x": field.center_col,
+        "center_y": field.center_row,
         "sigma_x": shape.along("x"),
         "sigma_y": shape.along("y"),
-        "amplitude": found.dog.amp_exc if with_surround else found.gaussian_fit.amplitude,
+        "amplitude": field.dog.amp_exc if with_surround else field.gaussian_fit.amplitude,
         "peak_lag_frames": lag,
         "peak_lag_ms": lag * 1000 * period_s,
-        "polarity": found.polarity,
-        "peak_z_score": found.z,
-        "fit_residual": 1 - found.r_squared,
+        "polarity": field.polarity,
+        "peak_z_score": field.z,
+        "fit_residual": 1 - field.r_squared,
     }
 
 

@@ -167,8 +167,8 @@ class Onsets:
     def of(cls, trials: Trials, edge: int, quiet_hz: Floats, settings: Mapping[str, Any]) -> Onsets:
         """Of some trials, whose activity in quiet is known."""
         window_ms, ms_per_frame = settings["window_ms"], trials.period_s * 1000
-        own = [trials.x[start:stop] for start, stop in pairwise(trials.offsets.tolist())]
-        since = [(x[(x >= edge) & (x < edge + window_ms / ms_per_frame)] - edge) * ms_per_frame for x in own]
+        times = [trials.x[start:stop] for start, stop in pairwise(trials.offsets.tolist())]
+        since = [(x[(x >= edge) & (x < edge + window_ms / ms_per_frame)] - edge) * ms_per_frame for x in times]
         return cls(since, _fine_psths(trials, edge, window_ms, settings["fine_sigma_ms"]), quiet_hz)
 
     def peak_rate(self) -> float:
@@ -204,13 +204,13 @@ class Onsets:
         from hdmea.features.onset import segments_without
 
         count = len(self.times)
-        pooled, trial = np.concatenate(self.times), np.repeat(np.arange(count), [len(own) for own in self.times])
+        pooled, trial = np.concatenate(self.times), np.repeat(np.arange(count), [len(times) for times in self.times])
         order = np.argsort(pooled, kind="stable")
         others = np.nonzero(~np.eye(count, dtype=np.bool_))[1].reshape(count, count - 1)
         quiet = _min_quiet(self.quiet_hz[others].sum(axis=1))
         window = float(self.rates.shape[1])
-        found = segments_without(pooled[order], trial[order], quiet, window, SHORTEST_MS, MAX_ENDS)
-        rates: Floats = found[:, 2] * 1000 / (count - 1)
+        segments = segments_without(pooled[order], trial[order], quiet, window, SHORTEST_MS, MAX_ENDS)
+        rates: Floats = segments[:, 2] * 1000 / (count - 1)
         return rates
 
 
@@ -238,12 +238,12 @@ def _half_heights_ms(rates: Floats, quiet_hz: Floats, heights_hz: Floats | float
     """
     half = np.broadcast_to(quiet_hz + (heights_hz - quiet_hz) / 2, len(rates))
     row, at = np.arange(len(rates)), np.argmax(rates >= half[:, None], axis=1)
-    found = np.full(len(rates), NAN)
+    crossings = np.full(len(rates), NAN)
     crossing = at > 0
     row, at = row[crossing], at[crossing]
     before = rates[row, at - 1]
-    found[crossing] = at - 0.5 + (half[crossing] - before) / (rates[row, at] - before)
-    return found
+    crossings[crossing] = at - 0.5 + (half[crossing] - before) / (rates[row, at] - before)
+    return crossings
 
 
 def _first_spike_jitter_ms(trials: Trials, edge: int, window_ms: float) -> float:
@@ -251,8 +251,8 @@ def _first_spike_jitter_ms(trials: Trials, edge: int, window_ms: float) -> float
     window = window_ms / 1000 / trials.period_s
     first = []
     for start, stop in pairwise(trials.offsets.tolist()):
-        own = trials.x[start:stop]
-        at = int(np.searchsorted(own, edge))
-        if at < len(own) and own[at] < edge + window:
-            first.append(own[at])
+        spikes = trials.x[start:stop]
+        at = int(np.searchsorted(spikes, edge))
+        if at < len(spikes) and spikes[at] < edge + window:
+            first.append(spikes[at])
     return float(np.std(first, ddof=1) * trials.period_s * 1000) if len(first) > 1 else NAN

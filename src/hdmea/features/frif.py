@@ -84,8 +84,8 @@ class Frif(FeatureExtractor):
         edges: Ints = np.stack([shown[trial] for trial in complete])
         rates: Floats = np.stack(
             [
-                np.diff(np.searchsorted(windows.of(trial), own)) / np.diff(own)
-                for trial, own in zip(complete, edges, strict=True)
+                np.diff(np.searchsorted(windows.of(trial), bin_edges)) / np.diff(bin_edges)
+                for trial, bin_edges in zip(complete, edges, strict=True)
             ]
         )
         mean = rates.mean(axis=0) * windows.rate

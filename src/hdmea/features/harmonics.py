@@ -83,7 +83,7 @@ def rolled_rayleigh(
     """
     length, trials = turns.shape[1] - 1, len(offsets) - 1
     shifts = _random_shifts(resamples, trials, length, seed)
-    found = np.zeros((1 + resamples, len(starts)))
+    statistics = np.zeros((1 + resamples, len(starts)))
     sums = np.empty((length + 1, 3))  # of one trial and window at a time: they stay in the processor's cache
     for i in range(len(starts)):
         totals = np.zeros((1 + resamples, 3))
@@ -105,8 +105,8 @@ def rolled_rayleigh(
         for resample in range(1 + resamples):
             if totals[resample, 2] > 0:
                 real, imaginary = totals[resample, 0], totals[resample, 1]
-                found[resample, i] = 2 * (real * real + imaginary * imaginary) / totals[resample, 2]
-    return found
+                statistics[resample, i] = 2 * (real * real + imaginary * imaginary) / totals[resample, 2]
+    return statistics
 
 
 def warm_up() -> None:

@@ -37,7 +37,7 @@ def _is_there(
         return any(movie in (unit.get(SECTIONED) or {}) for unit in units.values())
     if name == STA:
         return any(has_sta(unit, movie) for unit in units.values())
-    return any(_has_content(place.get(name)) for place in (metadata, stimulus, *units.values()))
+    return any(_has_content(holder.get(name)) for holder in (metadata, stimulus, *units.values()))
 
 
 def has_sta(unit: Mapping[str, Any], movie: str) -> bool:

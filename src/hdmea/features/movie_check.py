@@ -68,9 +68,9 @@ def full_field_problems(
                 continue
             before, after, later = (_mean(frames, start + frame) for frame in (at - 1, at, until - 1))
             if not (after - before) * sign > 0:
-                what = "rise" if sign > 0 else "fall"
-                found = _nearest_step(frames, start, length, at, sign)
-                problems.append(f"trial {trial}: no {what} of intensity at frame {at} of the trial{found}")
+                change = "rise" if sign > 0 else "fall"
+                nearest = _nearest_step(frames, start, length, at, sign)
+                problems.append(f"trial {trial}: no {change} of intensity at frame {at} of the trial{nearest}")
             elif abs(later - after) > STEADY * abs(after - before):
                 problems.append(f"trial {trial}: the intensity changes between frames {at} and {until} of the trial")
     return problems[:NAMED]
@@ -82,8 +82,8 @@ def _nearest_step(frames: Movie, start: int, length: int, at: int, sign: int) ->
     steps = np.diff(means) * sign
     if not steps.max() > 0:
         return ", nor anywhere in it"
-    there = np.flatnonzero(steps > steps.max() / 2) + 1
-    return f", but at frame {int(there[np.abs(there - at).argmin()])}"
+    frames_of_steps = np.flatnonzero(steps > steps.max() / 2) + 1
+    return f", but at frame {int(frames_of_steps[np.abs(frames_of_steps - at).argmin()])}"
 
 
 def flicker_problems(frames: Movie, settings: Mapping[str, Any]) -> list[str]:
@@ -119,19 +119,19 @@ def direction_problems(frames: Movie, settings: Mapping[str, Any]) -> list[str]:
     if lead + len(directions) * length > int(settings["section_kwargs"]["trial_length_frame"]):
         return [f"{len(directions)} directions of {length} frames after a lead of {lead} do not fit into a trial"]
     background = np.median(np.asarray(frames[start + length // 2], np.float64))
-    found = []
+    moves = []
     for slot, direction in enumerate(directions):
         for at in range(0, length - 2 * STRIDE, SAMPLE_STEP):
             moved = _motion(frames, start + slot * length + at, background)
             if moved is not None:
-                found.append((slot, at, direction, *moved))
-    if not found:
+                moves.append((slot, at, direction, *moved))
+    if not moves:
         return ["no bar moves in the frames of the first trial"]
     best: list[str] = []
     for row_sign in (-1, 1):  # upwards is to smaller rows, or to larger ones: one of them in the whole movie
         wrong = [
             f"slot {slot} ({direction:g} deg), frame {at}: the bar moves at {angle:.0f} deg"
-            for slot, at, direction, dx, dy in found
+            for slot, at, direction, dx, dy in moves
             for angle in [np.rad2deg(np.arctan2(row_sign * dy, dx)) % 360]
             if abs((angle - direction + 180) % 360 - 180) > LARGEST_ERROR_DEG
         ]
@@ -150,7 +150,7 @@ def _motion(frames: Movie, at: int, background: float) -> tuple[float, float] | 
     areas = np.array([area for area, _, _ in places])
     if not areas.min() > 0 or np.ptp(areas) > SAME_SIZE * areas[0]:
         return None
-    (dx, dy), second = np.diff(np.array([place[1:] for place in places]), axis=0)
+    (dx, dy), second = np.diff(np.array([position[1:] for position in places]), axis=0)
     distance = np.hypot(dx, dy)
     if distance < 1e-3 or np.hypot(*(second - (dx, dy))) > EVEN * distance:
         return None

@@ -156,7 +156,7 @@ def _chosen_by_others(by_trial: Floats, width: int) -> Floats:
     from hdmea.features.psth import highest_means
 
     total = by_trial.sum(axis=0)
-    return np.array([highest_means(own[None], total - own, width)[0] for own in by_trial])
+    return np.array([highest_means(sums[None], total - sums, width)[0] for sums in by_trial])
 
 
 def cross_validated_dsi(repeated: Floats, angles: Floats) -> dict[str, float]:

@@ -32,9 +32,9 @@ class OnOff(StimulusFeature):
     defaults: ClassVar[dict[str, Any]] = {**EDGE_DEFAULTS, "psth_bins_per_frame": 1}
     output_schema: ClassVar[dict[str, str]] = {
         **{
-            _NAMES.get(f"{side}_{name}", f"{side}_{name}"): what
+            _NAMES.get(f"{side}_{name}", f"{side}_{name}"): description
             for side in ("on", "off")
-            for name, what in EDGE_SCHEMA.items()
+            for name, description in EDGE_SCHEMA.items()
         },
         "on_off_index": "(ON - OFF) / (ON + OFF) of the rectified responses, 0 where p >= 0.005; NaN where both are",
         "transience": "of the side with the larger response; NaN if neither responds",
@@ -47,14 +47,14 @@ class OnOff(StimulusFeature):
         counts = trials.counts()
         lead, length = int(settings["lead_frames"]), trials.length
         step = LightStep(0, lead, lead + int(settings["on_frames"]), length)
-        found = {
+        responses = {
             side: edge_response(trials, counts, edge, settings, stream)
             for stream, (side, edge) in enumerate(zip(("on", "off"), edges_of(step, trials, settings), strict=True))
         }
         values: dict[str, Any] = {}
-        for side, edge in found.items():
+        for side, edge in responses.items():
             values |= {_NAMES.get(f"{side}_{name}", f"{side}_{name}"): value for name, value in edge.values.items()}
-        on, off = (max(edge.response, 0.0) if edge.responsive else 0.0 for edge in found.values())
+        on, off = (max(edge.response, 0.0) if edge.responsive else 0.0 for edge in responses.values())
         values["on_off_index"] = contrast_index(on, off)
         values["transience"] = values["on_transience" if on >= off else "off_transience"] if on + off > 0 else NAN
         values["psth"] = _psth(trials, int(settings["psth_bins_per_frame"]))

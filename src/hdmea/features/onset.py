@@ -41,7 +41,7 @@ def highest_segment(times: Floats, window: float, rate: float, shortest: float, 
     times: (spikes,) sorted, 0 to `window`, ms; rates: spikes/ms.
     """
     count = len(times)
-    found = np.full(3, np.nan)
+    segment = np.full(3, np.nan)
     step = max(1, -(-count // max_ends)) if count else 1
     ends = np.ascontiguousarray(times[::step])
     starts = len(ends)
@@ -55,7 +55,7 @@ def highest_segment(times: Floats, window: float, rate: float, shortest: float, 
                 best, at = gain, 0
                 while ends[at + apart] - ends[at] != length:
                     at += 1
-                found[0], found[1], found[2] = ends[at], ends[at + apart], spikes / length
+                segment[0], segment[1], segment[2] = ends[at], ends[at + apart], spikes / length
     for i in range(starts):
         length = window - ends[i]
         spikes = count - i * step
@@ -63,8 +63,8 @@ def highest_segment(times: Floats, window: float, rate: float, shortest: float, 
             gain = spikes * np.log(spikes / (rate * length)) - spikes + rate * length
             if gain > best:
                 best = gain
-                found[0], found[1], found[2] = ends[i], window, spikes / length
-    return found
+                segment[0], segment[1], segment[2] = ends[i], window, spikes / length
+    return segment
 
 
 @compiled
@@ -75,10 +75,10 @@ def segments_without(
 
     times: (spikes,) of all trials, sorted; trial: (spikes,) whose each is; rates: (trials,) without each trial.
     """
-    found = np.empty((len(rates), 3))
+    segments = np.empty((len(rates), 3))
     for left_out in range(len(rates)):
-        found[left_out] = highest_segment(times[trial != left_out], window, rates[left_out], shortest, max_ends)
-    return found
+        segments[left_out] = highest_segment(times[trial != left_out], window, rates[left_out], shortest, max_ends)
+    return segments
 
 
 def warm_up() -> None:

@@ -63,13 +63,13 @@ def highest_means(values: Floats, ranked: Floats, width: int) -> Floats:
     chosen = np.empty(width, np.int64)
     for row in range(rows):
         lowest = np.partition(ranked[row], bins - width)[bins - width]
-        found, equal = 0, width - int((ranked[row] > lowest).sum())
+        taken_bins, equal = 0, width - int((ranked[row] > lowest).sum())
         for i in range(bins):
             if ranked[row, i] == lowest:
                 equal -= 1
             if ranked[row, i] > lowest or (ranked[row, i] == lowest and equal >= 0):
-                chosen[found] = i
-                found += 1
+                chosen[taken_bins] = i
+                taken_bins += 1
         for trial in range(trials):
             for at in chosen:
                 means[trial, row] += values[trial, row, at]

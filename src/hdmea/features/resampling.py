@@ -42,7 +42,7 @@ def permuted_sums(responses: Floats, cosines: Floats, sines: Floats, resamples: 
     """
     trials, directions = responses.shape
     sums = len(cosines)
-    found = np.empty((resamples, sums))
+    sums_ = np.empty((resamples, sums))
     order = np.arange(directions)
     mean = np.empty(directions)
     state = start_state(seed, stream)
@@ -59,8 +59,8 @@ def permuted_sums(responses: Floats, cosines: Floats, sines: Floats, resamples: 
             for k in range(directions):
                 real += mean[k] * cosines[i, k]
                 imaginary += mean[k] * sines[i, k]
-            found[resample, i] = np.sqrt(real * real + imaginary * imaginary) / trials
-    return found
+            sums_[resample, i] = np.sqrt(real * real + imaginary * imaginary) / trials
+    return sums_
 
 
 @compiled
@@ -70,12 +70,12 @@ def rolled_sums(values: Floats, resamples: int, seed: int, stream: int) -> Float
     values: (trials, shifts), the statistic of each trial rolled by each possible shift.
     """
     trials, shifts = values.shape
-    found = np.zeros(resamples)
+    totals = np.zeros(resamples)
     state = start_state(seed, stream)
     for resample in range(resamples):
         for trial in range(trials):
-            found[resample] += values[trial, random_below(state, shifts)]
-    return found
+            totals[resample] += values[trial, random_below(state, shifts)]
+    return totals
 
 
 @compiled
@@ -86,26 +86,26 @@ def largest_changes(values: Floats, resamples: int, seed: int, stream: int) -> t
     and their cut: how many are before it.
     """
     count = len(values)
-    found = np.empty(1 + resamples)
-    own = values.copy()
-    total = own.sum()
+    changes = np.empty(1 + resamples)
+    order = values.copy()
+    total = order.sum()
     cut = 0
     state = start_state(seed, stream)
     for resample in range(1 + resamples):
         if resample > 0:
             for last in range(count - 1, 0, -1):
                 other = random_below(state, last + 1)
-                own[last], own[other] = own[other], own[last]
-        best, before = -1.0, own[0]
+                order[last], order[other] = order[other], order[last]
+        best, before = -1.0, order[0]
         for c in range(2, count - 1):
-            before += own[c - 1]
+            before += order[c - 1]
             change = abs(before / c - (total - before) / (count - c)) * np.sqrt(c * (count - c) / count)
             if change > best:
                 best = change
                 if resample == 0:
                     cut = c
-        found[resample] = best
-    return found, cut
+        changes[resample] = best
+    return changes, cut
 
 
 def warm_up() -> None:

@@ -13,16 +13,16 @@ DEEPEST = 6  # levels of nested dicts that are looked into
 BESIDES = ("features", "spike_times_sectioned")  # of a unit: not values of its own
 
 
-def single(found: Any) -> tuple[bool, Scalar]:
+def single(value: Any) -> tuple[bool, Scalar]:
     """Tell whether this is one value, and that value as Python's own type."""
-    if isinstance(found, np.ndarray) and found.ndim == 0:
-        found = found[()]
-    if isinstance(found, np.generic):
-        found = found.item()
-    if isinstance(found, bytes):
-        found = found.decode("utf-8", "replace")
-    is_single = found is None or isinstance(found, (str, bool, int, float))
-    return is_single, found if is_single else None
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    is_single = value is None or isinstance(value, (str, bool, int, float))
+    return is_single, value if is_single else None
 
 
 def single_values(values: Mapping[Any, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Scalar]]:
@@ -34,22 +34,24 @@ def single_values(values: Mapping[Any, Any], path: tuple[str, ...] = ()) -> Iter
 
 
 def _walk(values: Mapping[Any, Any], path: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], Scalar]]:
-    for name, found in values.items():
-        if isinstance(found, Mapping):
+    for name, value in values.items():
+        if isinstance(value, Mapping):
             if depth < DEEPEST and name != "metadata":
-                yield from _walk(found, path if name == "data" else (*path, str(name)), depth + 1)
+                yield from _walk(value, path if name == "data" else (*path, str(name)), depth + 1)
             continue
-        is_single, one = single(found)
+        is_single, one = single(value)
         if is_single:
             yield (*path, str(name)), one
 
 
 def unit_values(unit: Mapping[str, Any]) -> dict[tuple[str, ...], Scalar]:
     """A unit's own values, and those of its features by (feature, …, name)."""
-    own = {name: one for name, one in unit.items() if name not in BESIDES}
-    if isinstance(sorter := own.get("unit_meta"), Mapping):  # the vendor's values are stored as arrays of one element
-        own["unit_meta"] = {name: _only_element(one) for name, one in sorter.items()}
-    return dict(single_values(own)) | dict(single_values(unit.get("features") or {}))
+    unit_level = {name: one for name, one in unit.items() if name not in BESIDES}
+    if isinstance(
+        sorter := unit_level.get("unit_meta"), Mapping
+    ):  # the vendor's values are stored as arrays of one element
+        unit_level["unit_meta"] = {name: _only_element(one) for name, one in sorter.items()}
+    return dict(single_values(unit_level)) | dict(single_values(unit.get("features") or {}))
 
 
 SORTER = "unit_meta"  # what the vendor's table of units says; loaded in full, it says the same in small letters again
@@ -70,8 +72,8 @@ def without_doubles(values: Mapping[tuple[str, ...], Scalar]) -> dict[tuple[str,
     for path, value in values.items():
         if len(path) == 2 and path[0] == SORTER:
             name = path[1].casefold()
-            own = [values[(_PLACES[name],)]] if name in _PLACES and (_PLACES[name],) in values else []
-            if any(_is_same(value, other) for other in (*own, *seen.get(name, ()))):
+            plain = [values[(_PLACES[name],)]] if name in _PLACES and (_PLACES[name],) in values else []
+            if any(_is_same(value, other) for other in (*plain, *seen.get(name, ()))):
                 continue
             seen.setdefault(name, []).append(value)
         kept[path] = value

@@ -143,10 +143,10 @@ def lies_in_sections(trials: Ints, sections: Any) -> npt.NDArray[np.bool_]:
     each, rest = divmod(len(trials), max(len(rows), 1))
     if rest:
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
-        own = np.maximum(np.searchsorted(rows[:, 0], trials[:, 0], side="right") - 1, 0)
+        section = np.maximum(np.searchsorted(rows[:, 0], trials[:, 0], side="right") - 1, 0)
     else:
-        own = np.repeat(np.arange(len(rows)), each)
-    return np.asarray(is_inside & (trials[:, 1] <= rows[own, 1]))
+        section = np.repeat(np.arange(len(rows)), each)
+    return np.asarray(is_inside & (trials[:, 1] <= rows[section, 1]))
 
 
 def left_out_trials(movie: str, trials: Ints, sections: Any, rate_hz: float) -> str | None:

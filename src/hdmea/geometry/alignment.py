@@ -311,18 +311,18 @@ class _Search:
     def best(self, fields: Floats) -> tuple[float, bool, Floats]:
         """Cost, reflection and residuals (px) of the map with least cost: Σ min((residual/wrong)², 1)."""
         q = _complex(fields)
-        found: tuple[float, bool, Floats] = (np.inf, False, np.full(len(q), np.inf))
+        best: tuple[float, bool, Floats] = (np.inf, False, np.full(len(q), np.inf))
         if not len(self.first):
-            return found
+            return best
         for reflected, p in enumerate(self.chips):
             turn = (q[self.first] - q[self.second]) / (p[self.first] - p[self.second])
             shift = q[self.first] - turn * p[self.first]
             square = _squares(turn[:, None] * p + (shift[:, None] - q))
             costs = np.minimum(square / WRONG_PX**2, 1).sum(axis=1)
             trial = int(costs.argmin())
-            if costs[trial] < found[0]:
-                found = float(costs[trial]), bool(reflected), np.sqrt(square[trial])
-        return found
+            if costs[trial] < best[0]:
+                best = float(costs[trial]), bool(reflected), np.sqrt(square[trial])
+        return best
 
     def p_value(self, cost: float) -> float:
         """(1 + shuffles whose best cost is at most this one's)/(1 + shuffles)."""

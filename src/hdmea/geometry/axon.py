@@ -174,16 +174,16 @@ def track_axon(
     soma = soma or soma_geometry(image)
     if not soma.found:
         return Axon(axon_seen=False, reason=f"no soma: {soma.reason}")
-    found = _tracked(image, soma)
-    if not (found.axon_seen and neighbours):
-        return found
+    axon = _tracked(image, soma)
+    if not (axon.axon_seen and neighbours):
+        return axon
     alone, count = without_neighbours(image, soma, neighbours)
     if not count:
-        return found
-    own = replace(_tracked(alone, soma), n_unmixed=count)
-    if own.axon_seen:
-        return own
-    return replace(own, from_neighbour=True, reason=f"a neighbour's axon, without which: {own.reason}")
+        return axon
+    unmixed = replace(_tracked(alone, soma), n_unmixed=count)
+    if unmixed.axon_seen:
+        return unmixed
+    return replace(unmixed, from_neighbour=True, reason=f"a neighbour's axon, without which: {unmixed.reason}")
 
 
 def _tracked(clean: CleanImage, soma: SomaGeometry) -> Axon:
@@ -251,12 +251,12 @@ def _together(search: AxonSearch, waves: Image, path: AxonPath) -> float:
 
 def _in_time(slopes: Image, usable: Bools) -> Floats:
     """Correlation of noise by the samples in between (samples,), of electrodes without a signal."""
-    own = slopes[:, usable]
-    own = own[:, :: -(-own.shape[1] // MAX_TRACES)]
-    own = own[:, np.abs(own).max(axis=0) < 4 * own.std()].astype(np.float64)
-    power = np.abs(np.fft.rfft(own, 2 * len(own), axis=0)) ** 2
-    found = np.fft.irfft(power.sum(axis=1))[: len(own)] / np.arange(len(own), 0, -1)
-    correlation: Floats = found / found[0] if found[0] > 0 else np.eye(1, len(own))[0]
+    quiet = slopes[:, usable]
+    quiet = quiet[:, :: -(-quiet.shape[1] // MAX_TRACES)]
+    quiet = quiet[:, np.abs(quiet).max(axis=0) < 4 * quiet.std()].astype(np.float64)
+    power = np.abs(np.fft.rfft(quiet, 2 * len(quiet), axis=0)) ** 2
+    autocovariance = np.fft.irfft(power.sum(axis=1))[: len(quiet)] / np.arange(len(quiet), 0, -1)
+    correlation: Floats = autocovariance / autocovariance[0] if autocovariance[0] > 0 else np.eye(1, len(quiet))[0]
     return correlation
 
 
@@ -350,13 +350,13 @@ def _centroids(search: AxonSearch, waves: Image, path: AxonPath) -> Floats:
     first = int(np.ceil(path.line[0] + path.line[1] * search.inner))
     last = min(int(np.floor(path.line[0] + path.line[1] * (path.end + 2))), search.last - 1)
     half = max(2.5, 1.5 / path.line[1])
-    found = np.full((max(last - first + 1, 0), 4), np.nan)
+    centroids = np.full((max(last - first + 1, 0), 4), np.nan)
     for n, t in enumerate(range(max(first, 0), last + 1)):
         here = np.abs(along - (t - path.line[0]) / path.line[1]) < half
         height = np.maximum(waves[t, rows[here], columns[here]], 0).astype(np.float64)
-        found[n, 0] = t
+        centroids[n, 0] = t
         if height.size and height.max() > axon_path.MIN_PEAK:
             weights = np.where(height > 0.4 * height.max(), height, 0)
             total = weights.sum()
-            found[n, 1:] = weights @ columns[here] / total, weights @ rows[here] / total, height.max()
-    return found
+            centroids[n, 1:] = weights @ columns[here] / total, weights @ rows[here] / total, height.max()
+    return centroids

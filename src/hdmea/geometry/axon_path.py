@@ -163,12 +163,12 @@ def refined(search: AxonSearch, waves: Image, angle: int, bend: int, delay: int,
         seen = (height > MIN_PEAK) & np.isfinite(t)
         if seen.sum() < 4:
             return "fewer than 4 electrodes along the best ray see the wave"
-        found = _fit_path(theta, along[near][seen], across[near][seen], t[seen], height[seen], scale)
-        if found is None:
+        fit = _fit_path(theta, along[near][seen], across[near][seen], t[seen], height[seen], scale)
+        if fit is None:
             return "the path's fit is singular"
-        if found.line[1] <= 0:
+        if fit.line[1] <= 0:
             return "the wave does not move away from the soma"
-        path, curve, line = found, found.curve, found.line
+        path, curve, line = fit, fit.curve, fit.line
     assert path is not None
     u = np.sort(path.u[path.inliers])
     if len(u) == 0:

@@ -21,8 +21,8 @@ def _wave_weights(samples: int, samples_per_ms: float) -> Image:
     ms = np.arange(-reach, reach + 1) / samples_per_ms
     wave = -_bell(ms, 0.14) + 0.35 * _bell(ms + 0.28, 0.15) + 0.3 * _bell(ms - 0.32, 0.18)
     wave = (wave - wave.mean()) / np.linalg.norm(wave - wave.mean())
-    place = np.arange(samples)[:, None] + np.arange(-reach, reach + 1)
-    weights: Floats = np.where((place >= 0) & (place < samples), wave, 0.0)
+    index = np.arange(samples)[:, None] + np.arange(-reach, reach + 1)
+    weights: Floats = np.where((index >= 0) & (index < samples), wave, 0.0)
     weights /= np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 0.3)
     return np.ascontiguousarray(weights, np.float32)
 

@@ -211,8 +211,8 @@ def _suspects(noise: Floats, bad: Bools, typical: float) -> Bools:
         around, inside = _on_chip(_around(places), noise.shape)
         rows, columns = around[..., 0], around[..., 1]
         ring = masked_median(noise[rows, columns], inside & ~bad[rows, columns], axis=1)
-        own = noise[places[:, 0], places[:, 1]]
-        quieter = ~(ring > own / SUSPECT_NEIGHBOURS)  # also where there is no good neighbour
+        noise_of = noise[places[:, 0], places[:, 1]]
+        quieter = ~(ring > noise_of / SUSPECT_NEIGHBOURS)  # also where there is no good neighbour
         suspect[places[quieter, 0], places[quieter, 1]] = True
     return suspect
 
@@ -224,10 +224,12 @@ def _without_signals(suspect: Bools, traces: Image, bad: Bools, limit: float) ->
         return suspect
     around, inside = _on_chip(_around(places), suspect.shape)
     rows, columns = around[..., 0], around[..., 1]
-    own = _centred(traces[:, places[:, 0], places[:, 1]])
+    own_traces = _centred(traces[:, places[:, 0], places[:, 1]])
     near = _centred(traces[:, rows, columns])
-    products = np.einsum("tn,tnk->nk", own, near)
-    norms = np.sqrt(np.einsum("tn,tn->n", own, own)[:, None] * np.einsum("tnk,tnk->nk", near, near) + 1e-30)
+    products = np.einsum("tn,tnk->nk", own_traces, near)
+    norms = np.sqrt(
+        np.einsum("tn,tn->n", own_traces, own_traces)[:, None] * np.einsum("tnk,tnk->nk", near, near) + 1e-30
+    )
     alike = ((products / norms > limit) & inside & ~bad[rows, columns]).any(axis=1)
     left: Bools = suspect.copy()
     left[places[alike, 0], places[alike, 1]] = False

@@ -194,16 +194,16 @@ def fit_ln_models(
         some = fitted[first : first + at_once]
         averages = movie.averages([spikes[unit] for unit in some], threads)
         units = [_Unit(movie, movie.counts(spikes[unit]), frame_period_s) for unit in some]
-        found = parallel_map(lambda n: units[n].model(averages[n]), range(len(some)), threads)  # noqa: B023
-        for unit, model in zip(some, found, strict=True):
+        models_of = parallel_map(lambda n: units[n].model(averages[n]), range(len(some)), threads)  # noqa: B023
+        for unit, model in zip(some, models_of, strict=True):
             models[unit] = model
     return models
 
 
 def _unfit(movie: NoiseMovie, train: NDArray[Any], z: float) -> str:
     if not z > MIN_Z:
-        found = "no receptive field was found" if np.isnan(z) else f"z {z:.2f} of the receptive field"
-        return found if np.isnan(z) else f"{found} is not above {MIN_Z:g}"
+        problem = "no receptive field was found" if np.isnan(z) else f"z {z:.2f} of the receptive field"
+        return problem if np.isnan(z) else f"{problem} is not above {MIN_Z:g}"
     count = int(((train >= movie.plan.lags - 1) & (train < len(movie.shown))).sum())
     if count < MIN_SPIKES:
         return f"{count} {'spike' if count == 1 else 'spikes'} in the movie, at least {MIN_SPIKES} are needed"
@@ -242,10 +242,10 @@ class _Bins:
         """1024 bins of one width, so narrow (below 0.01 SD) that rates hardly change in one."""
         low, high = float(g.min()), float(g.max())
         width = max((high - low) / NARROW_BINS, 1e-12)
-        place = np.minimum(((g - low) / width).astype(np.int64), NARROW_BINS - 1)
-        frames = np.bincount(place, minlength=NARROW_BINS)
+        bin_of = np.minimum(((g - low) / width).astype(np.int64), NARROW_BINS - 1)
+        frames = np.bincount(bin_of, minlength=NARROW_BINS)
         used = frames > 0
-        sums, spikes = (np.bincount(place, part, NARROW_BINS).astype(np.float64)[used] for part in (g, counts))
+        sums, spikes = (np.bincount(bin_of, part, NARROW_BINS).astype(np.float64)[used] for part in (g, counts))
         edges: Floats = low + width * np.flatnonzero(used).astype(np.float64)
         return cls(edges, sums, spikes, frames[used].astype(np.float64))
 
@@ -361,23 +361,27 @@ class _Unit:
         counts, nulls = [], []
         rates: dict[str, list[Floats]] = {kind: [] for kind in KINDS}
         for fold in range(self.movie.plan.folds):
-            found = self._filter(averages[fold], fold)
-            if found is None:
+            filtered = self._filter(averages[fold], fold)
+            if filtered is None:
                 return "a fold has no spikes, or what its filter sees does not vary"
             training, tested = self.movie.training[fold], self.movie.tested[fold]
-            curves = fit_curves(found.g[training], self.counts[training])
+            curves = fit_curves(filtered.g[training], self.counts[training])
             counts.append(self.counts[tested])
             nulls.append(np.full(int(tested.sum()), self.counts[training].mean()))
             for kind in KINDS:
-                rates[kind].append(curves.rate(kind, found.g[tested]))
+                rates[kind].append(curves.rate(kind, filtered.g[tested]))
         return _HeldOut.of(
             np.concatenate(counts), np.concatenate(nulls), {k: np.concatenate(v) for k, v in rates.items()}
         )
 
-    def _parameters(self, curves: Curves, found: _Filter) -> dict[str, Any]:
+    def _parameters(self, curves: Curves, filtered: _Filter) -> dict[str, Any]:
         period = np.log(self.frame_period_s)
         intercept, slope = curves.exponential.tolist()
-        named = {"a": slope / found.sd, "b": intercept - slope * found.mean / found.sd - period, "a_norm": slope}
+        named = {
+            "a": slope / filtered.sd,
+            "b": intercept - slope * filtered.mean / filtered.sd - period,
+            "a_norm": slope,
+        }
         if len(curves.logistic):
             top, middle, steep = curves.logistic.tolist()
             named |= {

@@ -83,11 +83,11 @@ class MovieCorrelation:
         Theunissen et al. 2001, Network 12:289. Correlations are taken to be those of time times those of rows times
         those of columns, as in movies that were smoothed.
         """
-        found = np.asarray(average, np.float64)
-        found = found - found.mean(axis=0)
+        whitened = np.asarray(average, np.float64)
+        whitened = whitened - whitened.mean(axis=0)
         for axis, (correlation, step) in enumerate(((self.patterns, self.hold), (self.rows, 1), (self.columns, 1))):
-            found = _undone(found, axis, correlation, step)
-        return found
+            whitened = _undone(whitened, axis, correlation, step)
+        return whitened
 
 
 def movie_correlation(movie: NDArray[Any], hold: int = 1) -> MovieCorrelation:
@@ -135,12 +135,12 @@ def movie_correlation(movie: NDArray[Any], hold: int = 1) -> MovieCorrelation:
 
 def _correlations(part: NDArray[np.float32], reach: int, power: float) -> Floats:
     """Correlation along the first axis by steps in between; 0 where there are none."""
-    found = np.zeros(reach + 1)
-    found[0] = 1
+    correlations = np.zeros(reach + 1)
+    correlations[0] = 1
     for step in range(1, min(reach, len(part) // 2) + 1):
         product = np.einsum("abc,abc->", part[step:], part[:-step])
-        found[step] = product / max(part[step:].size * power, 1e-30)
-    return found
+        correlations[step] = product / max(part[step:].size * power, 1e-30)
+    return correlations
 
 
 def _undone(average: Floats, axis: int, correlation: Floats, step: int) -> Floats:
@@ -149,8 +149,8 @@ def _undone(average: Floats, axis: int, correlation: Floats, step: int) -> Float
         return average
     size = average.shape[axis]
     apart = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
-    known = (apart % step == 0) & (apart // step < len(correlation))
-    matrix = np.where(known, correlation[np.minimum(apart // step, len(correlation) - 1)], 0.0)
+    is_related = (apart % step == 0) & (apart // step < len(correlation))
+    matrix = np.where(is_related, correlation[np.minimum(apart // step, len(correlation) - 1)], 0.0)
     inverse = np.linalg.inv(matrix + RIDGE * np.eye(size)) * (1 + RIDGE)
     moved = np.einsum("ij,j...->i...", inverse, np.moveaxis(average, axis, 0))
     return np.moveaxis(moved, 0, axis)

@@ -66,11 +66,11 @@ def _that_count(clean: CleanImage, soma: SomaGeometry, others: Sequence[Neighbou
     """Those near by at whose soma there is something in this image, the deepest first."""
     depths = []
     for n, other in enumerate(others):
-        found = other.soma
-        if not found.found:
+        theirs = other.soma
+        if not theirs.found:
             continue
-        row, column = int(found.peak_row), int(found.peak_col)
-        apart = np.hypot(found.center_row - soma.center_row, found.center_col - soma.center_col)
+        row, column = int(theirs.peak_row), int(theirs.peak_col)
+        apart = np.hypot(theirs.center_row - soma.center_row, theirs.center_col - soma.center_col)
         if NEAREST < apart < FARTHEST and row < clean.bad.shape[0] and column < clean.bad.shape[1]:
             depth = float(np.abs(clean.traces[:, row, column]).max()) / max(float(clean.noise_sd[row, column]), 1e-12)
             if depth > MIN_DEPTH and not clean.bad[row, column]:
@@ -82,15 +82,15 @@ def _witnesses(clean: CleanImage, soma: SomaGeometry, other: SomaGeometry) -> Bo
     """Good electrodes around the neighbour's soma that are nearer to it than to this cell's."""
     rows, columns = np.indices(clean.bad.shape)
     theirs = np.hypot(rows - other.center_row, columns - other.center_col)
-    own = np.hypot(rows - soma.center_row, columns - soma.center_col)
-    chosen: Bools = (theirs <= AROUND) & (own > theirs) & ~clean.bad
+    own_distance = np.hypot(rows - soma.center_row, columns - soma.center_col)
+    chosen: Bools = (theirs <= AROUND) & (own_distance > theirs) & ~clean.bad
     return chosen
 
 
-def _share_of(own: Image, theirs: Image, witnesses: Bools, scale: ImageScale) -> Image:
-    """Part of `own` that is `theirs`, filtered in time."""
-    lags, samples = scale.samples(LAGS_MS), len(own)
-    seen: Floats = own[:, witnesses].astype(np.float64)
+def _share_of(traces: Image, theirs: Image, witnesses: Bools, scale: ImageScale) -> Image:
+    """Part of `traces` that is `theirs`, filtered in time."""
+    lags, samples = scale.samples(LAGS_MS), len(traces)
+    seen: Floats = traces[:, witnesses].astype(np.float64)
     padded = np.pad(theirs[:, witnesses].astype(np.float64), ((lags, lags), (0, 0)))
     delayed = np.stack([padded[2 * lags - n : 2 * lags - n + samples].ravel() for n in range(2 * lags + 1)])
     power = np.einsum("ai,bi->ab", delayed, delayed)
@@ -100,5 +100,5 @@ def _share_of(own: Image, theirs: Image, witnesses: Bools, scale: ImageScale) ->
     inside = np.abs(lag) <= lags
     matrix = np.where(inside, filtered[np.clip(lag, -lags, lags) + lags], 0).astype(np.float32)
     flat = np.einsum("ts,se->te", matrix, theirs.reshape(samples, -1))
-    share: Image = flat.reshape(own.shape)
+    share: Image = flat.reshape(traces.shape)
     return share

@@ -291,8 +291,8 @@ def _judged(fit: _Fit) -> NerveHead:
     }
     reason = _refused(count, len(fit.places), major, distance, fit.scale)
     if reason:
-        place = (float(fit.point[0]), float(fit.point[1]))
-        return NerveHead(**_direction(fit.angles), **common, unaccepted=place, reason=reason)
+        point = (float(fit.point[0]), float(fit.point[1]))
+        return NerveHead(**_direction(fit.angles), **common, unaccepted=point, reason=reason)
     direction = _direction(fit.angles)
     return NerveHead(
         **direction | {"status": "position"},

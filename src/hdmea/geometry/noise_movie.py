@@ -121,9 +121,9 @@ class NoiseMovie:
         flat = np.asarray(movie).reshape(len(movie), -1)
         starts = np.append(True, (flat[1:] != flat[:-1]).any(axis=1))
         patterns, shown = flat[starts].astype(np.float32), np.cumsum(starts) - 1
-        place = np.arange(len(movie))
-        part = (place // plan.block_frames) % plan.folds
-        touches = (place % plan.block_frames < plan.lags - 1) & (place >= plan.block_frames)
+        frame = np.arange(len(movie))
+        part = (frame // plan.block_frames) % plan.folds
+        touches = (frame % plan.block_frames < plan.lags - 1) & (frame >= plan.block_frames)
         training, tested = _fold_frames(part, touches, plan)
         means = np.empty((plan.folds + 1, patterns.shape[1]))
         for fold, used in enumerate(training):

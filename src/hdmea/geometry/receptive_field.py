@@ -200,8 +200,8 @@ def receptive_field(
     detection = _Detection.of(average, hold)
     if not detection.z > field_fits.MIN_Z:
         return _nothing(average, detection.z, f"z {detection.z:.2f} of the peak is not above {field_fits.MIN_Z:g}")
-    found = _described(average, detection, last_frame)
-    return replace(found, on_off=_on_off(detection, last_frame)) if on_off else found
+    described = _described(average, detection, last_frame)
+    return replace(described, on_off=_on_off(detection, last_frame)) if on_off else described
 
 
 def hold_frames(movie: NDArray[Any]) -> int:
@@ -274,8 +274,8 @@ class _Detection:
         spread = mad_sd(smooth[hold // 2 : noise_lags - (hold - 1) // 2])  # lags whose mean is of noise lags alone
         standard = smooth / spread if spread > 0 else np.zeros_like(smooth)
         near = slice(noise_lags, lags - (hold - 1) // 2)
-        place = np.unravel_index(np.abs(standard[near]).argmax(), standard[near].shape)
-        peak = int(place[0]) + noise_lags, int(place[1]), int(place[2])
+        peak_at = np.unravel_index(np.abs(standard[near]).argmax(), standard[near].shape)
+        peak = int(peak_at[0]) + noise_lags, int(peak_at[1]), int(peak_at[2])
         return cls(held, standard, noise_lags, near, peak, abs(float(standard[peak])))
 
 
@@ -342,13 +342,13 @@ def _chosen(gaussian: GaussianFit, surround: SurroundFit) -> dict[str, Any]:
 
 
 def _on_off(detection: _Detection, last_frame: int) -> OnOffFields:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, sign in (("on", 1.0), ("off", -1.0)):
         signed = sign * detection.standard[detection.near]
-        place = np.unravel_index(signed.argmax(), signed.shape)
-        found[f"{name}_z"] = float(signed[place])
-        if signed[place] > field_fits.MIN_Z:
-            lag = int(place[0]) + detection.noise_lags
-            found[f"{name}_lag_frames"] = float(len(detection.held) - lag - last_frame)
-            found[name], _ = fit_field(sign * detection.held[lag], (int(place[1]), int(place[2])), sign)
-    return OnOffFields(**found)
+        peak_at = np.unravel_index(signed.argmax(), signed.shape)
+        values[f"{name}_z"] = float(signed[peak_at])
+        if signed[peak_at] > field_fits.MIN_Z:
+            lag = int(peak_at[0]) + detection.noise_lags
+            values[f"{name}_lag_frames"] = float(len(detection.held) - lag - last_frame)
+            values[name], _ = fit_field(sign * detection.held[lag], (int(peak_at[1]), int(peak_at[2])), sign)
+    return OnOffFields(**values)

@@ -33,9 +33,9 @@ def soma_record(soma: SomaGeometry) -> Record:
     return _own(soma)
 
 
-def second_order_record(found: SecondOrderField) -> Record:
+def second_order_record(field: SecondOrderField) -> Record:
     """A second-order field as a dict: `features/sta_{movie}/stc` of a file."""
-    return _own(found)
+    return _own(field)
 
 
 def field_record(field: ReceptiveField, frame_period_s: float) -> Record:
@@ -140,8 +140,8 @@ def axon_record(axon: Axon, scale: ImageScale, polar: SomaPolar | None = None) -
     }
 
 
-def _place(place: tuple[float, float, float], scale: ImageScale) -> Record:
-    t, x, y = place
+def _place(position: tuple[float, float, float], scale: ImageScale) -> Record:
+    t, x, y = position
     return {
         "t": t,
         "x": x,
@@ -215,9 +215,9 @@ def alignment_from_record(record: Record) -> Alignment:
     (1, 2)
     """
     names = {"chip_center_um": "center"}
-    known = {one.name for one in fields(Alignment)}
-    values = {names.get(name, name): value for name, value in record.items() if names.get(name, name) in known}
-    if missing := known - set(values):
+    names_known = {one.name for one in fields(Alignment)}
+    values = {names.get(name, name): value for name, value in record.items() if names.get(name, name) in names_known}
+    if missing := names_known - set(values):
         raise ValueError(f"the record of an alignment lacks {', '.join(sorted(missing))}")
     for name in ("matrix", "shift", "residuals", "weights", "center", "spread"):
         values[name] = np.asarray(values[name], np.float64)

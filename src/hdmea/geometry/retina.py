@@ -58,11 +58,11 @@ def parse_dvnt_from_center_xy(center_xy: object) -> DVNTPosition | None:
     >>> parse_dvnt_from_center_xy("L, 1.5, -0.8")
     DVNTPosition(dv_position=-1.5, nt_position=-0.8, lr_position='L')
     """
-    found = _CENTER.fullmatch(center_xy.replace("\u2212", "-")) if isinstance(center_xy, str) else None
-    if found is None:
+    match = _CENTER.fullmatch(center_xy.replace("\u2212", "-")) if isinstance(center_xy, str) else None
+    if match is None:
         return None
-    ventral, nasal = float(found[2]), float(found[3])
-    return DVNTPosition(0.0 - ventral, nasal, found[1].upper())
+    ventral, nasal = float(match[2]), float(match[3])
+    return DVNTPosition(0.0 - ventral, nasal, match[1].upper())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +195,6 @@ def retinal_polar(
     )
 
 
-def _side(place: DVNTPosition) -> str:
-    vertical = "dorsal" if place.dv_position > 0 else "ventral"
-    return f"{vertical}-{'nasal' if place.nt_position > 0 else 'temporal'}"
+def _side(position: DVNTPosition) -> str:
+    vertical = "dorsal" if position.dv_position > 0 else "ventral"
+    return f"{vertical}-{'nasal' if position.nt_position > 0 else 'temporal'}"

@@ -159,13 +159,13 @@ class _Seen:
             return SecondOrderField(n_spikes=len(spikes), field=empty, reason=reason)
         changes = self._changes(spikes)
         largest = np.abs(changes).max(axis=0)
-        own, null = float(largest[:LAGS].max()), _null(largest)
-        p_value = float((1 + (null >= own).sum()) / (1 + len(null)))
+        z, null = float(largest[:LAGS].max()), _null(largest)
+        p_value = float((1 + (null >= z).sum()) / (1 + len(null)))
         if not p_value < ALPHA:
             reason = f"p {p_value:.2f} of the change of variance is not below {ALPHA:g}"
-            return SecondOrderField(n_spikes=len(spikes), z=own, p_value=p_value, field=empty, reason=reason)
+            return SecondOrderField(n_spikes=len(spikes), z=z, p_value=p_value, field=empty, reason=reason)
         pixel, lag = (int(i) for i in np.unravel_index(np.abs(changes[:, :LAGS]).argmax(), (len(changes), LAGS)))
-        return self._described(spikes, own, p_value, int(np.sign(changes[pixel, lag])), lag)
+        return self._described(spikes, z, p_value, int(np.sign(changes[pixel, lag])), lag)
 
     def _changes(self, spikes: NDArray[np.int64]) -> Floats:
         """Variance along each Gaussian (pixels, frames), spikes so many frames later than the windows, in SD of it."""

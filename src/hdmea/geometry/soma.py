@@ -183,10 +183,10 @@ def soma_geometry(image: NDArray[Any] | CleanImage, scale: ImageScale | None = N
         return _nothing(f"z {z:.2f} of the trough is below {MIN_Z:g}", z, clean)
     peak = _peak(clean, first, troughs)
     z = float(troughs[peak.row, peak.column]) / clean.typical_noise
-    found = _fitted(clean, peak)
-    if isinstance(found, str):
-        return _nothing(found, z, clean)
-    return _geometry(clean, found, troughs, peak, z)
+    fitted = _fitted(clean, peak)
+    if isinstance(fitted, str):
+        return _nothing(fitted, z, clean)
+    return _geometry(clean, fitted, troughs, peak, z)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,11 +345,11 @@ def _start(x: Floats, y: Floats, amplitudes: Floats, column: int, row: int) -> l
 
     Of a Gaussian they are the truth; narrow ones are at the end of a long curved valley from any other place.
     """
-    known = dict(zip(zip(x.tolist(), y.tolist(), strict=True), amplitudes.tolist(), strict=True))
-    top = known.get((column, row), float(amplitudes.max()))
+    by_pixel = dict(zip(zip(x.tolist(), y.tolist(), strict=True), amplitudes.tolist(), strict=True))
+    top = by_pixel.get((column, row), float(amplitudes.max()))
     places, widths = [], []
     for at, step in ((column, (1, 0)), (row, (0, 1))):
-        beside = [known.get((column + side * step[0], row + side * step[1]), -1.0) for side in (-1, 1)]
+        beside = [by_pixel.get((column + side * step[0], row + side * step[1]), -1.0) for side in (-1, 1)]
         shift = 0.0
         if top > 0 and min(beside) > 0.02 * top:
             before, after = (float(np.log(one / top)) for one in beside)
@@ -386,13 +386,13 @@ def _sub_sample(trace: NDArray[Any], at: int) -> float:
 
 def _geometry(
     clean: CleanImage,
-    found: _Fitted,
+    fitted: _Fitted,
     troughs: Image,
     peak: _Peak,
     z: float,
 ) -> SomaGeometry:
-    model, errors, row, column = found.model, found.errors, peak.row, peak.column
-    amplitude, x, y, log_sigma = found.fit.parameters.tolist()
+    model, errors, row, column = fitted.model, fitted.errors, peak.row, peak.column
+    amplitude, x, y, log_sigma = fitted.fit.parameters.tolist()
     sigma, pitch = float(np.exp(log_sigma)), clean.scale.pitch_um
     width = float(MONOPOLE_WIDTH if model == "monopole" else GAUSSIAN_WIDTH) * sigma
     trough_sample = _sub_sample(clean.traces[:, row, column], peak.trough)
@@ -417,14 +417,14 @@ def _geometry(
         area_um2=np.pi / 4 * (width * pitch) ** 2,
         amplitude=amplitude,
         model=model,
-        r_squared=found.r_squared,
+        r_squared=fitted.r_squared,
         trough_sample=trough_sample,
         trough_ms=(trough_sample - clean.scale.spike_sample) / clean.scale.samples_per_ms,
         near_bad=_near_bad(peak.unused, row, column),
         n_bad=int(clean.bad.sum()),
         n_skipped=peak.skipped,
         isolated=peak.isolated,
-        misfit=found.misfit,
-        overlapped=found.overlapped,
+        misfit=fitted.misfit,
+        overlapped=fitted.overlapped,
         diff_map=np.where(clean.bad, np.float32(0), np.ptp(clean.traces, axis=0)),
     )

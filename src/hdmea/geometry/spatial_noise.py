@@ -87,5 +87,5 @@ def correlated_covariance(jacobian: Floats, correlation: Floats, squares: float)
     alone = inverse * squares / freedom
     larger = np.maximum(np.diag(covariance), np.diag(alone))
     roots = np.sqrt(np.maximum(larger, 0) / np.maximum(np.diag(covariance), 1e-300))
-    found: Floats = covariance * np.outer(roots, roots) / np.outer(scales, scales)
-    return found
+    widened: Floats = covariance * np.outer(roots, roots) / np.outer(scales, scales)
+    return widened

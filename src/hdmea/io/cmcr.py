@@ -90,18 +90,18 @@ class CmcrRecording:
 
     def _first_data(self, stream: Group, prefix: str, dimensions: int) -> LazyArray | np.ndarray[Any, Any] | None:
         """The first dataset of that kind in the order of its numbers; several regions or segments give a warning."""
-        found = []
+        datasets = []
         for name, child in stream.children.items():
             data = child.data if name.startswith(prefix) and isinstance(child, Array) else None
             if isinstance(data, (LazyArray, np.ndarray)) and data.ndim == dimensions:
-                found.append(([int(digits) for digits in re.findall(r"\d+", name)], data))
-        if not found:
+                datasets.append(([int(digits) for digits in re.findall(r"\d+", name)], data))
+        if not datasets:
             return None
-        found.sort(key=lambda item: item[0])
-        if len(found) > 1:
-            self.warnings.append(f"{self.path}: {len(found)} parts {prefix} *, only the first is read")
+        datasets.sort(key=lambda item: item[0])
+        if len(datasets) > 1:
+            self.warnings.append(f"{self.path}: {len(datasets)} parts {prefix} *, only the first is read")
             logger.warning(self.warnings[-1])
-        return found[0][1]
+        return datasets[0][1]
 
     def __enter__(self) -> CmcrRecording:
         self._blocks.enter_context(keeping_open())

@@ -89,8 +89,8 @@ class CmtrRecording:
                 if number in units:
                     raise DataLoadError(f"{path}: two units have the number {number}", path)
                 if number < 0:
-                    what = f"{name} has the number {number} (UnitID): a unit's is not negative"
-                    raise DataLoadError(f"{path}: {what}", path)
+                    problem = f"{name} has the number {number} (UnitID): a unit's is not negative"
+                    raise DataLoadError(f"{path}: {problem}", path)
                 units[number] = (
                     {"unit_num": number, "original_name": name}
                     | _electrode(info)
@@ -114,21 +114,21 @@ class CmtrRecording:
 
 
 def _unit_table(group: Group, info: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {name.lower(): _one_element(value) for name, value in info.items()}
-    own = {name: value for name, value in mcs_format.attributes(group).items() if not name.startswith("ID.")}
-    found |= {f"attr_{name.lower()}": _one_element(value) for name, value in own.items()}
+    table: dict[str, Any] = {name.lower(): _one_element(value) for name, value in info.items()}
+    attributes = {name: value for name, value in mcs_format.attributes(group).items() if not name.startswith("ID.")}
+    table |= {f"attr_{name.lower()}": _one_element(value) for name, value in attributes.items()}
     peaks = mcs_format.read_table(group, "Peaks")
     names = [] if peaks is None else [name for name in peaks.dtype.names or () if not name.isdecimal()]
-    found["peaks_data"] = {} if peaks is None else {name.lower(): np.ascontiguousarray(peaks[name]) for name in names}
+    table["peaks_data"] = {} if peaks is None else {name.lower(): np.ascontiguousarray(peaks[name]) for name in names}
     if peaks is not None and "PeakAmplitude" in names:
         included = peaks["IncludePeak"] == 1 if "IncludePeak" in names else slice(None)
-        found["peak_amplitudes"] = np.ascontiguousarray(peaks["PeakAmplitude"][included])
+        table["peak_amplitudes"] = np.ascontiguousarray(peaks["PeakAmplitude"][included])
     for name, key in _UNIT_ARRAYS:
         child = group.children.get(name)
         data = child.data if isinstance(child, Array) else None
         if data is not None and data.dtype.names is None:
-            found[key] = np.asarray(data)
-    return found
+            table[key] = np.asarray(data)
+    return table
 
 
 def _one_element(value: Any) -> np.ndarray[Any, Any]:
@@ -184,8 +184,8 @@ def _unit_groups(sorter: Group, path: Path) -> Iterator[tuple[int, str, Group, d
 def _completed(
     info: dict[str, Any], name: str, group: Group, overview: dict[Any, dict[str, Any]], path: Path
 ) -> dict[str, Any]:
-    known = mcs_format.attributes(group)
-    info = {field: known[field] for field in ("UnitID", "SensorID") if field in known} | info
+    attributes = mcs_format.attributes(group)
+    info = {field: attributes[field] for field in ("UnitID", "SensorID") if field in attributes} | info
     if "UnitID" not in info:
         digits = re.search(r"\d+", name)
         if digits is None:

@@ -93,15 +93,15 @@ def read_kilosort(path: Path, acquisition_rate: float | None = None) -> SortedUn
     bounds = [*first.tolist(), len(order)]
     units = {}
     for index, number in enumerate(numbers.tolist()):
-        own = order[bounds[index] : bounds[index + 1]]
+        members = order[bounds[index] : bounds[index + 1]]
         units[f"unit_{number:03d}"] = {
-            "spike_times": times[own].astype(np.uint64),
+            "spike_times": times[members].astype(np.uint64),
             "row": UNKNOWN_ELECTRODE,
             "col": UNKNOWN_ELECTRODE,
             "global_id": UNKNOWN_ELECTRODE,
             "unit_num": number,
             "original_name": str(number),
-            **shapes.of(own, labels.get(number, {})),
+            **shapes.of(members, labels.get(number, {})),
         }
     last = float(times.max()) / rate if len(times) else 0.0
     facts = {name: value for name, value in parameters.items() if isinstance(value, (str, int, float, bool))}
@@ -125,14 +125,14 @@ def read_parameters(path: Path) -> dict[str, Any]:
         body = ast.parse(path.read_text(encoding="utf-8")).body
     except (*_READ_ERRORS, RecursionError, MemoryError) as error:
         raise DataLoadError(f"{path} cannot be read: {error}", path, error) from error
-    found = {}
+    literals = {}
     for line in body:
         if isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name):
             try:
-                found[line.targets[0].id] = ast.literal_eval(line.value)
+                literals[line.targets[0].id] = ast.literal_eval(line.value)
             except (ValueError, TypeError, RecursionError, MemoryError):
                 continue  # an expression: it would have to be run
-    return found
+    return literals
 
 
 def _rate(path: Path, parameters: dict[str, Any], given: float | None) -> tuple[float, list[str]]:
@@ -232,13 +232,13 @@ class _Templates:
         if template is None:
             return {"waveform": np.empty(0, np.float32), "unit_meta": dict(labels), "features": {}}
         peak = int(np.argmax(np.ptp(template, axis=0)))
-        place: dict[str, Any] = {}
+        position: dict[str, Any] = {}
         feature: dict[str, Any] = {"data": template, "metadata": {"unit": "of the sorter"}}
         if self._positions is not None:
-            place = {"x_um": float(self._positions[peak, 0]), "y_um": float(self._positions[peak, 1])}
+            position = {"x_um": float(self._positions[peak, 0]), "y_um": float(self._positions[peak, 1])}
             feature["positions_um"] = self._positions[:, :2].copy()
         waveform = np.ascontiguousarray(template[:, peak])
-        return {"waveform": waveform, "unit_meta": {**labels, **place}, "features": {"template": feature}}
+        return {"waveform": waveform, "unit_meta": {**labels, **position}, "features": {"template": feature}}
 
     def _most_frequent(self, spikes: Ints) -> npt.NDArray[np.float32] | None:
         if self._templates is None or self._of_spikes is None or not len(spikes):
@@ -253,8 +253,8 @@ class _Templates:
         channels = np.asarray(self._channels[number])
         count = int(channels.max(initial=-1)) + 1 if self._positions is None else len(self._positions)
         whole = np.zeros((len(template), count), np.float32)  # a sorter leaves out where it sees nothing
-        there = (channels >= 0) & (channels < count)
-        whole[:, channels[there].astype(np.int64)] = template[:, there]
+        has_channel = (channels >= 0) & (channels < count)
+        whole[:, channels[has_channel].astype(np.int64)] = template[:, has_channel]
         return whole if count else None
 
 
@@ -263,7 +263,7 @@ class _Templates:
 
 def _labels(path: Path) -> dict[int, dict[str, Any]]:
     """Labels of each cluster from the tables `cluster_*.tsv` (and `.csv`), by its number."""
-    found: dict[int, dict[str, Any]] = {}
+    labels: dict[int, dict[str, Any]] = {}
     for file in sorted([*path.glob("cluster_*.tsv"), *path.glob("cluster_*.csv")]):
         try:
             with file.open(newline="", encoding="utf-8-sig") as stream:
@@ -277,8 +277,8 @@ def _labels(path: Path) -> dict[int, dict[str, Any]]:
             if number is None or not number.strip().isdecimal() or len(number) > _DIGITS:
                 raise DataLoadError(f"{file} has a row without a {CLUSTER_ID}: {number!r}", file)
             values = {str(name): _value(text) for name, text in row.items() if name and isinstance(text, str) and text}
-            found.setdefault(int(number), {}).update(values)
-    return found
+            labels.setdefault(int(number), {}).update(values)
+    return labels
 
 
 def _value(text: str) -> Any:

@@ -166,10 +166,10 @@ def _rises(channel: ArraySource, above: Callable[[], float]) -> Iterator[tuple[n
 
     above: the bound of the next block. Differences are wide enough not to overflow.
     """
-    found = np.empty(BLOCK_SAMPLES, np.int64)
+    at_rises = np.empty(BLOCK_SAMPLES, np.int64)
     for start in range(0, channel.shape[0] - 1, BLOCK_SAMPLES):
         block = channel.read(start, min(start + BLOCK_SAMPLES + 1, channel.shape[0]))
         bound = above()
-        at = traces.rises(block, bound - abs(bound) * _ROUNDING, found)
+        at = traces.rises(block, bound - abs(bound) * _ROUNDING, at_rises)
         wide = block if block.dtype.kind == "f" else block.astype(np.int64)
         yield at + start, wide[at + 1] - wide[at]

@@ -101,13 +101,13 @@ def fields(row: Any) -> dict[str, Any]:
 
 def groups_in(parent: Group) -> dict[str, Group]:
     """The groups in a group. Raises `CorruptFileError` for a child that is damaged: it may be one of them."""
-    found = {}
+    groups = {}
     for name, child in parent.children.items():
         if isinstance(child, DamagedNode):
             child.fail()
         if isinstance(child, Group):
-            found[name] = child
-    return found
+            groups[name] = child
+    return groups
 
 
 def find_group(parent: Group, name: str, kind: str) -> Group | None:
@@ -137,12 +137,12 @@ def meta_rows(stream: Group, name: str) -> list[dict[str, Any]]:
 
 def stream_facts(acquisition: Group) -> dict[str, dict[str, Any]]:
     """First row of the meta table of each stream, by the table's name."""
-    found = {}
+    facts = {}
     for name, (stream, kind) in _STREAM_TABLES.items():
         group = find_group(acquisition, stream, kind)
         if group is not None and (rows := meta_rows(group, name)):
-            found[name] = rows[0]
-    return found
+            facts[name] = rows[0]
+    return facts
 
 
 def stream_rate_hz(facts: Mapping[str, Mapping[str, Any]]) -> float | None:

@@ -26,8 +26,8 @@ def read_playlist(playlist_name: str, playlist_path: Path) -> list[str]:
     table = read_columns(playlist_path, PLAYLIST_COLUMNS)
     names = table["playlist_name"].to_list()
     if playlist_name not in names:
-        known = there_are(playlist_name, map(str, names))
-        raise ConfigurationError(f"no playlist {playlist_name!r} in {playlist_path}; {known}")
+        names_known = there_are(playlist_name, map(str, names))
+        raise ConfigurationError(f"no playlist {playlist_name!r} in {playlist_path}; {names_known}")
     rows = [text for name, text in zip(names, table["movie_names"], strict=True) if name == playlist_name]
     if len(set(rows)) > 1:
         raise ConfigurationError(f"the playlist {playlist_name!r} stands twice in {playlist_path}, with other movies")
@@ -68,8 +68,8 @@ def read_columns(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     import polars as pl
 
     if not path.is_file():
-        there = sorted(item.name for item in path.parent.glob("*.csv")) if path.parent.is_dir() else []
-        raise ConfigurationError(f"no file {path}; CSV files in that directory: {', '.join(there) or 'none'}")
+        tables = sorted(item.name for item in path.parent.glob("*.csv")) if path.parent.is_dir() else []
+        raise ConfigurationError(f"no file {path}; CSV files in that directory: {', '.join(tables) or 'none'}")
     try:
         table = pl.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:

@@ -53,8 +53,8 @@ def open_sorting(path: Path, reader: str) -> Any:
         raise ImportError(message, name="spikeinterface") from error
     function = core.NumpyFolderSorting if reader == FOLDER else getattr(extractors, f"read_{reader}", None)
     if function is None:
-        known = sorted(name.removeprefix("read_") for name in dir(extractors) if name.startswith("read_"))
-        raise ConfigurationError(f"SpikeInterface has no reader {reader!r}; {there_are(reader, [FOLDER, *known])}")
+        readers = sorted(name.removeprefix("read_") for name in dir(extractors) if name.startswith("read_"))
+        raise ConfigurationError(f"SpikeInterface has no reader {reader!r}; {there_are(reader, [FOLDER, *readers])}")
     try:
         sorting = function(path)
     except Exception as error:
@@ -84,17 +84,17 @@ def read_sorting(sorting: Any, acquisition_rate: float | None = None) -> SortedU
     units: dict[str, dict[str, Any]] = {}
     ids = list(sorting.unit_ids)
     last = 0
-    for row, (own, name) in enumerate(zip(ids, unit_names(ids), strict=True)):
-        train = np.sort(np.asarray(sorting.get_unit_spike_train(own, segment_index=0)))
+    for row, (si_id, name) in enumerate(zip(ids, unit_names(ids), strict=True)):
+        train = np.sort(np.asarray(sorting.get_unit_spike_train(si_id, segment_index=0)))
         if len(train) and train[0] < 0:
-            raise DataLoadError(f"unit {own} has spikes before the recording's start")
+            raise DataLoadError(f"unit {si_id} has spikes before the recording's start")
         last = max(last, int(train[-1]) if len(train) else 0)
         meta = {key: _plain(sorting.get_property(key)[row]) for key in sorting.get_property_keys()}
         units[name] = {
             "spike_times": train.astype(np.uint64),
             "waveform": np.empty(0, np.float32),
             **{key: int(meta.pop(key, UNKNOWN_ELECTRODE)) for key in PLACES},
-            "original_name": str(meta.pop("original_name", own)),
+            "original_name": str(meta.pop("original_name", si_id)),
             "unit_meta": {key: one for key, one in meta.items() if isinstance(one, (bool, int, float, str))},
             "features": {},
         }

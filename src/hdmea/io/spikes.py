@@ -50,9 +50,9 @@ def _read(tree: Group, path: Path, rate: float) -> tuple[dict[str, dict[str, Any
     samples, seconds = _samples(tree, bounds, rate, path)
     places, facts = _places(tree, len(counts), path), _facts(tree)
     units = {}
-    for index, place in enumerate(places):
+    for index, site in enumerate(places):
         train = np.sort(samples[bounds[index] : bounds[index + 1]])
-        units[_unit_id(index)] = {"spike_times": train, "waveform": np.empty(0, np.float32), **place}
+        units[_unit_id(index)] = {"spike_times": train, "waveform": np.empty(0, np.float32), **site}
     return units, _duration(tree, seconds, path), facts
 
 
@@ -78,9 +78,9 @@ def _counts(tree: Group, path: Path) -> npt.NDArray[np.int64]:
             f"{path}: sCount of {_unit_id(wrong[0])} is {stored[wrong[0]]:g}, not a number of spikes", path
         )
     counts = stored.astype(np.int64)
-    there = math.prod(_data(tree, "spikes").shape)  # what is said of them fits before they are read
-    if counts.sum() != there:
-        raise DataLoadError(f"{path}: sCount adds up to {counts.sum()} spikes, but there are {there}", path)
+    total = math.prod(_data(tree, "spikes").shape)  # what is said of them fits before they are read
+    if counts.sum() != total:
+        raise DataLoadError(f"{path}: sCount adds up to {counts.sum()} spikes, but there are {total}", path)
     return counts
 
 
@@ -92,8 +92,8 @@ def _samples(
     wrong = np.flatnonzero(~((seconds >= 0) & (seconds * rate < 2.0**63)))  # NaN is neither
     if len(wrong):
         unit_id = _unit_id(int(np.searchsorted(bounds, wrong[0], side="right")) - 1)
-        what = "beyond 2^63 samples" if seconds[wrong[0]] > 0 else "not a time from 0 on"
-        raise DataLoadError(f"{path}: spikes of {unit_id} hold {seconds[wrong[0]]:g} s, {what}", path)
+        problem = "beyond 2^63 samples" if seconds[wrong[0]] > 0 else "not a time from 0 on"
+        raise DataLoadError(f"{path}: spikes of {unit_id} hold {seconds[wrong[0]]:g} s, {problem}", path)
     return np.rint(seconds * rate).astype(np.uint64), seconds
 
 
@@ -128,8 +128,8 @@ def _places(tree: Group, count: int, path: Path) -> list[dict[str, Any]]:
     sites = _sites(_text(np.ravel(_dataset(tree, "array"))[0]) if "array" in tree else "", positions)
     places = []
     for index, (name, (x, y)) in enumerate(zip(names, positions.T.tolist(), strict=True)):
-        place = unknown if sites is None else sites[index]
-        places.append({**place, "unit_meta": {"name": name, "x_um": x, "y_um": y}, "features": {}})
+        site = unknown if sites is None else sites[index]
+        places.append({**site, "unit_meta": {"name": name, "x_um": x, "y_um": y}, "features": {}})
     return places
 
 
@@ -149,7 +149,7 @@ def _sites(array: str, positions: npt.NDArray[np.float64]) -> list[dict[str, int
         return None
     low, high = max(low for low, _ in room), min(high for _, high in room)
     # An array begins at the same distance from zero on both axes, if it can, and as close to it as it can.
-    origins = [_nearest_to_zero(low, high)] * 2 if low <= high else [_nearest_to_zero(*own) for own in room]
+    origins = [_nearest_to_zero(low, high)] * 2 if low <= high else [_nearest_to_zero(*span) for span in room]
     sites = zip((x - origins[0] + 1).tolist(), (y - origins[1] + 1).tolist(), strict=True)
     return [{"row": row, "col": col, "global_id": rows * (col - 1) + row} for col, row in sites]
 

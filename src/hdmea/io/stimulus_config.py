@@ -114,15 +114,17 @@ def inherited_stimulus_config(movie: str) -> StimulusConfig | None:
     ships, that one says the rest: the family, and the parameters that are not given. Raises `ValueError` as
     `load_stimulus_config` does.
     """
-    own = load_stimulus_config(movie) if has_stimulus_config(movie) else None
+    config = load_stimulus_config(movie) if has_stimulus_config(movie) else None
     if not has_stimulus_config(movie, SHIPPED_CONFIG_DIR):
-        return own
+        return config
     shipped = load_stimulus_config(movie, SHIPPED_CONFIG_DIR)
-    if own is None:
+    if config is None:
         return shipped
-    if _cut(own.section) != _cut(shipped.section):
-        return own
-    return StimulusConfig(movie, own.section, own.family or shipped.family, {**shipped.parameters, **own.parameters})
+    if _cut(config.section) != _cut(shipped.section):
+        return config
+    return StimulusConfig(
+        movie, config.section, config.family or shipped.family, {**shipped.parameters, **config.parameters}
+    )
 
 
 def _cut(section: SectionKwargs) -> tuple[int, int]:
@@ -146,12 +148,12 @@ def save_stimulus_config(config: StimulusConfig, config_dir: str | os.PathLike[s
     return path
 
 
-def _complaint(directory: Path, missing: list[str], invalid: list[str], found: Iterable[str]) -> str:
+def _complaint(directory: Path, missing: list[str], invalid: list[str], configured: Iterable[str]) -> str:
     lines = [f"stimulus configs in {directory} cannot be used:"]
     if missing:
-        others = sorted({path.stem for path in directory.glob("*.json")} - set(found))
-        there = f"; {there_are(missing[0], others)}" if others else ""
-        lines.append(f"missing: {', '.join(f'{movie}.json' for movie in missing)}{there}")
+        others = sorted({path.stem for path in directory.glob("*.json")} - set(configured))
+        hint = f"; {there_are(missing[0], others)}" if others else ""
+        lines.append(f"missing: {', '.join(f'{movie}.json' for movie in missing)}{hint}")
     lines.extend(f"invalid: {text}" for text in invalid)
     return "\n  ".join(lines)
 
@@ -180,8 +182,8 @@ def _load(movie: str, directory: Path) -> StimulusConfig:
         problems.append("parameters must be an object")
     if problems:
         raise _InvalidConfigError("; ".join(problems))
-    known = (*_REQUIRED_MINIMA, *_OPTIONAL_MINIMA)
-    section = SectionKwargs(**{name: value for name, value in content["section_kwargs"].items() if name in known})
+    fields = (*_REQUIRED_MINIMA, *_OPTIONAL_MINIMA)
+    section = SectionKwargs(**{name: value for name, value in content["section_kwargs"].items() if name in fields})
     return StimulusConfig(movie, section, family, parameters)
 
 

@@ -144,16 +144,16 @@ def lag_counts(
     order = np.argsort(values, kind="stable")
     owners = np.repeat(np.arange(trains, dtype=np.int32), np.diff(ends))[order]
     merged = values[order]
-    found = np.zeros((trains, trains, bins), np.int64)
+    counts = np.zeros((trains, trains, bins), np.int64)
 
     def of_trains(piece: tuple[int, int]) -> None:
         for i in range(*piece):
-            _ext.lags_to_all(merged, owners, values[ends[i] : ends[i + 1]], low, bin_of, found[i])
+            _ext.lags_to_all(merged, owners, values[ends[i] : ends[i + 1]], low, bin_of, counts[i])
             if itself is not None:
-                found[i, i, itself] -= ends[i + 1] - ends[i]
+                counts[i, i, itself] -= ends[i + 1] - ends[i]
 
     parallel_map(of_trains, split_evenly(trains, 8 * thread_count(threads)), threads)
-    return found
+    return counts
 
 
 def _ascending(times: NDArray[Any], offsets: NDArray[Any]) -> tuple[Counts, Counts]:

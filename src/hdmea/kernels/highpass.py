@@ -97,11 +97,11 @@ class SosFilter:
         powers = np.empty((frames + 1, self.orders, self.orders))
         powers[0] = np.eye(self.orders)
         powers[1:2] = self._transition()
-        known = 2
-        while known <= frames:
-            more = min(known - 1, frames + 1 - known)
-            powers[known : known + more] = powers[known - 1] @ powers[1 : more + 1]
-            known += more
+        filled = 2
+        while filled <= frames:
+            more = min(filled - 1, frames + 1 - filled)
+            powers[filled : filled + more] = powers[filled - 1] @ powers[1 : more + 1]
+            filled += more
         return powers
 
     def _transition(self) -> Doubles:

@@ -119,10 +119,10 @@ def frames_at(times: NDArray[Any], starts: NDArray[Any], *, threads: int | None 
         raise ValueError("starts must hold at least one frame")
     if np.any(frames[1:] < frames[:-1]):
         raise ValueError("starts must ascend")
-    found = np.empty(values.size, np.int64)
+    frames_of = np.empty(values.size, np.int64)
     pieces = split_evenly(values.size, _pieces(values.size, threads))
-    parallel_map(lambda piece: _ext.frame_at(values[slice(*piece)], frames, found[slice(*piece)]), pieces, threads)
-    return found
+    parallel_map(lambda piece: _ext.frame_at(values[slice(*piece)], frames, frames_of[slice(*piece)]), pieces, threads)
+    return frames_of
 
 
 def _pieces(size: int, threads: int | None) -> int:

@@ -144,12 +144,12 @@ class SortedTrains:
         for train in self._unsorted:
             times, counts = self._times[self._span(train)], np.empty(len(reach), np.int64)
             _ext.count_within(times, reach, counts)
-            taken = np.empty(counts.sum(), np.int64)
-            _ext.take_within(times, reach, taken)
+            parts_of = np.empty(counts.sum(), np.int64)
+            _ext.take_within(times, reach, parts_of)
             bounds[train, :, 1] = end + np.cumsum(counts)
             bounds[train, :, 0] = bounds[train, :, 1] - counts
-            pieces.append(taken)
-            end += taken.size
+            pieces.append(parts_of)
+            end += parts_of.size
         return np.concatenate(pieces) if self._unsorted else self._times
 
     def _find(self, reach: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -179,8 +179,8 @@ class SortedTrains:
         times = np.empty(ends[-1], np.int64)
 
         def take(piece: tuple[int, int]) -> None:
-            taken = times[ends[piece[0]] : ends[piece[1]]]
-            _ext.take_union(self._ordered, slices[slice(*piece)], self._without_repeats, taken)
+            union = times[ends[piece[0]] : ends[piece[1]]]
+            _ext.take_union(self._ordered, slices[slice(*piece)], self._without_repeats, union)
 
         parallel_map(take, self._pieces, self._threads)
         return times, np.stack([ends[:-1], ends[1:]], axis=1)

@@ -186,9 +186,11 @@ class _Average:
 
     def _pieces(self, whole: _Piece) -> list[_Piece]:
         """Split by trains, and by strips where there are too few trains to go round."""
-        wanted = _PIECES * self._threads
-        trains = [(whole.trains[0] + a, whole.trains[0] + b) for a, b in split_evenly(_length(whole.trains), wanted)]
-        strips = split_evenly(whole.strips[1], wanted // len(trains))
+        piece_count = _PIECES * self._threads
+        trains = [
+            (whole.trains[0] + a, whole.trains[0] + b) for a, b in split_evenly(_length(whole.trains), piece_count)
+        ]
+        strips = split_evenly(whole.strips[1], piece_count // len(trains))
         return [replace(whole, trains=some, strips=part) for some in trains for part in strips]
 
     def _compute_piece(
@@ -293,8 +295,8 @@ def _checked_window(window: tuple[int, int]) -> tuple[int, int]:
 
 def _checked_movie(movie: NDArray[Any]) -> _Kind:
     if not isinstance(movie, np.ndarray) or movie.dtype.kind not in "biuf":
-        what = f"an array of {movie.dtype}" if isinstance(movie, np.ndarray) else type(movie).__name__
-        raise TypeError(f"movie must be an array of a bool, integer or float dtype, got {what}")
+        given_type = f"an array of {movie.dtype}" if isinstance(movie, np.ndarray) else type(movie).__name__
+        raise TypeError(f"movie must be an array of a bool, integer or float dtype, got {given_type}")
     if movie.ndim < 2:
         raise ValueError(f"movie must have frames and pixels, got shape {movie.shape}")
     return _KINDS.get(movie.dtype.newbyteorder("="), _FLOAT if movie.dtype.kind == "f" else _INTEGER)

@@ -84,6 +84,6 @@ def _check(samples: NDArray[Any]) -> None:
         raise ValueError(f"samples must have one dimension, got shape {samples.shape}")
 
 
-def _as(samples: NDArray[Any], known: tuple[np.dtype[Any], ...], otherwise: Any) -> NDArray[Any]:
+def _as(samples: NDArray[Any], accepted: tuple[np.dtype[Any], ...], otherwise: Any) -> NDArray[Any]:
     """The samples in one of the dtypes that the kernel knows."""
-    return np.require(samples, samples.dtype if samples.dtype in known else otherwise, ["A", "C"])
+    return np.require(samples, samples.dtype if samples.dtype in accepted else otherwise, ["A", "C"])

@@ -62,8 +62,8 @@ def checked_integers(values: NDArray[Any], name: str) -> NDArray[Any]:
         `values` are not one-dimensional.
     """
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
-        what = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
-        raise TypeError(f"{name} must be an array of integers, got {what}")
+        given_type = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise TypeError(f"{name} must be an array of integers, got {given_type}")
     if values.ndim != 1:
         raise ValueError(f"{name} must have one dimension, got shape {values.shape}")
     return values

@@ -109,9 +109,9 @@ def _marked(group: Group, form: str) -> Group:
     return group
 
 
-def _add_metadata(group: Group, metadata: Mapping[str, Any], taken: Any, path: str) -> None:
-    stored = {_metadata_attribute(name, taken): value for name, value in metadata.items()}
-    if clash := [name for name in stored if name in group.attrs or name in taken]:
+def _add_metadata(group: Group, metadata: Mapping[str, Any], reserved: Any, path: str) -> None:
+    stored = {_metadata_attribute(name, reserved): value for name, value in metadata.items()}
+    if clash := [name for name in stored if name in group.attrs or name in reserved]:
         raise ValidationError(f"{path}: metadata named {clash} clash with values", entity="feature", entity_id=path)
     if stored:
         encoded = values.encode_attributes(stored, path=path)
@@ -122,8 +122,8 @@ def _add_metadata(group: Group, metadata: Mapping[str, Any], taken: Any, path: s
         group.attrs[METADATA_NAMES] = json.dumps(list(stored))
 
 
-def _metadata_attribute(name: str, taken: Any) -> str:
-    needs_prefix = name in taken or name in _MARKS or name.startswith(METADATA_PREFIX)
+def _metadata_attribute(name: str, reserved: Any) -> str:
+    needs_prefix = name in reserved or name in _MARKS or name.startswith(METADATA_PREFIX)
     return METADATA_PREFIX + name if needs_prefix else name
 
 
@@ -190,8 +190,8 @@ def _without_marks(node: Group) -> dict[str, Any]:
 
 def _values_feature(node: Group) -> dict[str, Any]:
     keys = load_texts(node.attrs.get(FURTHER_KEYS, "[]"))
-    own = Group({name: item for name, item in node.children.items() if name not in keys}, _without_marks(node))
-    feature = {DATA: values.decode(own, scalars="attributes"), METADATA: _named_metadata(node)}
+    stored = Group({name: item for name, item in node.children.items() if name not in keys}, _without_marks(node))
+    feature = {DATA: values.decode(stored, scalars="attributes"), METADATA: _named_metadata(node)}
     for name in keys:
         if name in node.children:
             feature[name] = values.decode_value(node.children[name], scalars="scalar_datasets")
@@ -213,5 +213,5 @@ def _array_feature(node: Group, data: Array) -> dict[str, Any]:
 
 
 def _plain_attributes(node: Node) -> dict[str, Any]:
-    own = {name: value for name, value in node.attrs.items() if name not in _MARKS}
-    return {name.removeprefix(METADATA_PREFIX): value for name, value in values.decode_attributes(own).items()}
+    attributes = {name: value for name, value in node.attrs.items() if name not in _MARKS}
+    return {name.removeprefix(METADATA_PREFIX): value for name, value in values.decode_attributes(attributes).items()}

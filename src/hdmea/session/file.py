@@ -152,8 +152,8 @@ def session_from_tree(tree: Group, path: Path, *, lazy: bool = False) -> Session
         params_hash=tree.attrs.get("stage1_params_hash"),
     )
     session.layout_version = version
-    own = (*layout.GROUPS, SOURCE_FILES)
-    session.extra_nodes = {name: node for name, node in tree.children.items() if name not in own}
+    laid_out = (*layout.GROUPS, SOURCE_FILES)
+    session.extra_nodes = {name: node for name, node in tree.children.items() if name not in laid_out}
     _read_pipeline(session, _group(tree, "pipeline"), tree.attrs)
     return session
 

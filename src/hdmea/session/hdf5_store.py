@@ -208,8 +208,8 @@ def write_stimulus(
     given = {"light_reference": light_reference, "frame_times": frame_times, "section_time": section_times}
     tree = layout.stimulus_node({name: value for name, value in given.items() if value is not None})
     for name, node in tree.children.items():
-        place = layout.EARLIER_FRAME_TIMES if name == layout.FRAME_TIMES else name
-        graft(root, ("stimulus", place), node)
+        stored_name = layout.EARLIER_FRAME_TIMES if name == layout.FRAME_TIMES else name
+        graft(root, ("stimulus", stored_name), node)
 
 
 def write_metadata(root: h5py.Group, metadata: Mapping[str, Any]) -> None:
@@ -277,8 +277,8 @@ def write_feature_to_unit(
 
 def note_features(root: h5py.Group, names: set[str]) -> None:
     """Add names to the root's `features_extracted`."""
-    known = set(load_texts(root.attrs.get("features_extracted", "[]")))
-    root.attrs["features_extracted"] = json.dumps(sorted(known | names))
+    listed = set(load_texts(root.attrs.get("features_extracted", "[]")))
+    root.attrs["features_extracted"] = json.dumps(sorted(listed | names))
 
 
 def set_feature_mark(root: h5py.Group, unit_id: str) -> None:

@@ -72,9 +72,9 @@ def note(tx: Transaction, before: Group, line: str) -> None:
     """Let an edit of a recording say what it is: to the file's history, or in an attribute where it will have none."""
     tx.message = line
     if tx.way == "copy":
-        known = [f"{utc_now()} {line}", *reversed(_noted(before))]
-        sizes = np.cumsum([len(json.dumps(one)) for one in known])
-        kept = known[: max(1, int(np.searchsorted(sizes, _MAX_BYTES)))]
+        lines = [f"{utc_now()} {line}", *reversed(_noted(before))]
+        sizes = np.cumsum([len(json.dumps(one)) for one in lines])
+        kept = lines[: max(1, int(np.searchsorted(sizes, _MAX_BYTES)))]
         tx.set_attributes(("pipeline",), {ATTRIBUTE: json.dumps(kept[::-1])})
 
 
@@ -93,10 +93,10 @@ def noted(path: Path) -> list[str]:
 
 def entries(path: Path) -> list[Entry]:
     """All that is known of what was done to a file, the newest first."""
-    found = [
+    commits = [
         Entry(commit.number, f"{commit.time:%Y-%m-%d %H:%M:%S} UTC", _text(commit)) for commit in h5burst.log(path)
     ]
-    return found + [Entry(None, *one.partition(" ")[::2]) for one in noted(path)]
+    return commits + [Entry(None, *one.partition(" ")[::2]) for one in noted(path)]
 
 
 def _text(commit: h5burst.Commit) -> str:

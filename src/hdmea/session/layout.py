@@ -323,9 +323,9 @@ def stimulus_node(stimulus: Mapping[str, Any]) -> Group:
 def _stimulus_field_node(field: str, value: Any) -> Node:
     path = f"stimulus/{field}"
     if field == EARLIER_FRAME_TIMES:
-        own = values.encode_value(value, scalars=SCALARS, path=path)
-        own.attrs[OWN_NAME] = True
-        return own
+        node = values.encode_value(value, scalars=SCALARS, path=path)
+        node.attrs[OWN_NAME] = True
+        return node
     if field not in STIMULUS_DTYPES or not isinstance(value, Mapping):
         return values.encode_value(value, scalars=SCALARS, path=path)
     dtype = STIMULUS_DTYPES[field]

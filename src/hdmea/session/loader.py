@@ -50,21 +50,21 @@ def load_session_from_hdf5(
             raise ValueError("dataset_id must be text that is not blank")
         session.dataset_id = dataset_id
     if load_features is not None:
-        wanted = (load_features,) if isinstance(load_features, str) else tuple(load_features)
-        session.unloaded_features = _take_out(session.units, wanted)
+        prefixes = (load_features,) if isinstance(load_features, str) else tuple(load_features)
+        session.unloaded_features = _take_out(session.units, prefixes)
     session.save_state = SaveState.DEFERRED
     return session
 
 
-def _take_out(units: Mapping[str, dict[str, Any]], wanted: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Move the features that are not wanted out of the units; by unit and name."""
-    taken: dict[str, dict[str, Any]] = {}
+def _take_out(units: Mapping[str, dict[str, Any]], prefixes: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Move the features that begin with none of the prefixes out of the units; by unit and name."""
+    removed: dict[str, dict[str, Any]] = {}
     for unit_id, unit in units.items():
         features = unit.get("features") or {}
-        names = [name for name in features if not name.startswith(wanted)]
+        names = [name for name in features if not name.startswith(prefixes)]
         if names:
-            taken[unit_id] = {name: features.pop(name) for name in names}
-    return taken
+            removed[unit_id] = {name: features.pop(name) for name in names}
+    return removed
 
 
 load_hdf5_to_session = load_session_from_hdf5

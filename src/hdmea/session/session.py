@@ -412,8 +412,8 @@ class PipelineSession(SessionContent):
     def _may_overwrite(self, path: Path, overwrite: bool) -> bool:
         if not path.exists():
             return overwrite
-        own = self.own_file
-        if self.file_stamp is None or own is None or not _same_file(path, own):
+        own_file = self.own_file
+        if self.file_stamp is None or own_file is None or not _same_file(path, own_file):
             durable.require_absent(path, overwrite)
             logger.warning("Overwriting existing file: %s", path)
         elif self.file_stamp != _stamp(path) and not overwrite:
@@ -425,20 +425,20 @@ class PipelineSession(SessionContent):
 
     def note_own_edit(self) -> None:
         """Note that the file, as it is at this moment, was written or read by this session."""
-        if (own := self.own_file) is not None:
-            self.file_stamp = _stamp(own)
+        if (own_file := self.own_file) is not None:
+            self.file_stamp = _stamp(own_file)
 
     def note_saved(self) -> None:
         """Its file holds at this moment what the session holds."""
         self.save_state = SaveState.SAVED
-        own = self.own_file
-        if own is None:
+        own_file = self.own_file
+        if own_file is None:
             return
         if self.is_lazy:  # what was to be read from the file as it was before must be looked for anew
-            fresh = session_file.read(own, lazy=True)
+            fresh = session_file.read(own_file, lazy=True)
             self.units, self.metadata, self.stimulus = fresh.units, fresh.metadata, fresh.stimulus
             self.extra_nodes = fresh.extra_nodes
-        self.file_stamp = _stamp(own)
+        self.file_stamp = _stamp(own_file)
 
     def checkpoint(
         self,
@@ -502,11 +502,11 @@ class PipelineSession(SessionContent):
         OSError
             Somebody has, since the session read or wrote it.
         """
-        own = self.own_file
-        if own is not None and own.exists() and self.file_stamp not in (None, _stamp(own)):
+        own_file = self.own_file
+        if own_file is not None and own_file.exists() and self.file_stamp not in (None, _stamp(own_file)):
             raise OSError(
-                f"{own} was changed by others since this session read or wrote it: load it again, so that nothing of "
-                "theirs is lost"
+                f"{own_file} was changed by others since this session read or wrote it: load it again, so that "
+                "nothing of theirs is lost"
             )
 
     def ensure_saved(self, default_path: str | Path | None = None) -> Path:
@@ -527,10 +527,10 @@ class PipelineSession(SessionContent):
         OSError
             Others changed the file, or saving failed.
         """
-        own = self.own_file
-        if self.is_saved and own is not None:
+        own_file = self.own_file
+        if self.is_saved and own_file is not None:
             self.require_unchanged_file()
-            return own
+            return own_file
         logger.warning("Session %s has unsaved changes: saving it now", self.dataset_id)
         return self.save(None if self._saved_file() else default_path)
 

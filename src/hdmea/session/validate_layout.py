@@ -38,10 +38,10 @@ def check_recording(path: str | Path, *, deep: bool = False) -> list[Problem]:
     problems = verify(path, deep=deep)
     try:
         tree = read_tree(path, lazy=True)
-        found = list(_check(tree))
+        problems_found = list(_check(tree))
         if not problems and _is_read_as_earlier_layout(tree, Path(path)):
-            return found
-        return problems + [Problem(one.path, one.what) for one in found]
+            return problems_found
+        return problems + [Problem(one.path, one.what) for one in problems_found]
     except CorruptFileError as error:
         return problems or [Problem("/", error.what)]
 
@@ -104,8 +104,8 @@ def _check_features_list(tree: Group) -> Iterator[Problem]:
         yield Problem("/", f"features_extracted is not a JSON list of texts: {str(text)[:80]!r}")
         return
     units = [unit for unit in _members(tree, "units").values() if isinstance(unit, Group)]
-    there = {name for unit in units for name in _members(unit, "features")}
-    if missing := sorted(there - set(names)):
+    stored = {name for unit in units for name in _members(unit, "features")}
+    if missing := sorted(stored - set(names)):
         yield Note("/", f"features_extracted lacks {', '.join(missing)}")
 
 
@@ -115,50 +115,50 @@ def _members(group: Group, name: str) -> Mapping[str, Node]:
     return child.children if isinstance(child, Group) else {}
 
 
-def _check_unit(place: str, unit_id: str, unit: Any) -> Iterator[Problem]:
+def _check_unit(where: str, unit_id: str, unit: Any) -> Iterator[Problem]:
     if not UNIT_ID.fullmatch(unit_id):
-        yield Note(place, "is not named unit_ and at least three digits")
+        yield Note(where, "is not named unit_ and at least three digits")
     if not isinstance(unit, Group):
-        yield Problem(place, "is not a group")
+        yield Problem(where, "is not a group")
         return
     for name in UNIT_ATTRIBUTES:
         if name not in unit.attrs:
-            yield Note(place, f"lacks the attribute {name}")
+            yield Note(where, f"lacks the attribute {name}")
     for name, dtype in UNIT_DTYPES.items():
         if name in unit.children:
-            yield from _check_array(f"{place}/{name}", unit.children[name], np.dtype(dtype).name)
+            yield from _check_array(f"{where}/{name}", unit.children[name], np.dtype(dtype).name)
     spikes = unit.children.get("spike_times")
     if spikes is None:
-        yield Problem(place, "lacks spike_times")
+        yield Problem(where, "lacks spike_times")
     elif isinstance(spikes, Array) and spikes.data is not None:
         count = math.prod(spikes.data.shape)
         if unit.attrs.get("spike_count") != count:
-            yield Problem(place, f"spike_count is {unit.attrs.get('spike_count')}, but there are {count}")
+            yield Problem(where, f"spike_count is {unit.attrs.get('spike_count')}, but there are {count}")
         if spikes.attrs.get("unit") != "sample_index":
-            yield Note(f"{place}/spike_times", "lacks the attribute unit = sample_index")
+            yield Note(f"{where}/spike_times", "lacks the attribute unit = sample_index")
     sections = unit.children.get("spike_times_sectioned")
     for movie, section in sections.children.items() if isinstance(sections, Group) else ():
-        yield from _check_section(f"{place}/spike_times_sectioned/{movie}", section)
+        yield from _check_section(f"{where}/spike_times_sectioned/{movie}", section)
 
 
-def _check_section(place: str, section: Any) -> Iterator[Problem]:
+def _check_section(where: str, section: Any) -> Iterator[Problem]:
     trials = section.children.get("trials_spike_times") if isinstance(section, Group) else None
     if not isinstance(trials, Group):
-        yield Problem(place, "lacks the group trials_spike_times")
+        yield Problem(where, "lacks the group trials_spike_times")
         return
     for name, dtype in SECTION_DTYPES.items():
         if name in section.children:
-            yield from _check_array(f"{place}/{name}", section.children[name], np.dtype(dtype).name)
+            yield from _check_array(f"{where}/{name}", section.children[name], np.dtype(dtype).name)
         else:
-            yield Note(place, f"lacks {name}")
+            yield Note(where, f"lacks {name}")
     if (stored := section.attrs.get("n_trials")) is None:
-        yield Note(place, "lacks the attribute n_trials")
+        yield Note(where, "lacks the attribute n_trials")
     elif stored != len(trials.children):
-        yield Problem(place, f"n_trials is {stored}, but there are {len(trials.children)}")
+        yield Problem(where, f"n_trials is {stored}, but there are {len(trials.children)}")
     if set(trials.children) != {str(number) for number in range(len(trials.children))}:
-        yield Note(f"{place}/trials_spike_times", "trials are not numbered from 0 on")
+        yield Note(f"{where}/trials_spike_times", "trials are not numbered from 0 on")
     for name, trial in trials.children.items():
-        yield from _check_array(f"{place}/trials_spike_times/{name}", trial, "int64")
+        yield from _check_array(f"{where}/trials_spike_times/{name}", trial, "int64")
 
 
 def _check_stimulus(stimulus: Group) -> Iterator[Problem]:
@@ -176,9 +176,9 @@ def _check_stimulus(stimulus: Group) -> Iterator[Problem]:
                 yield Problem(f"/stimulus/{kind}/{name}", f"has shape {data.shape}, not (n, 2)")
 
 
-def _check_array(place: str, node: Any, dtype: str) -> Iterator[Problem]:
+def _check_array(where: str, node: Any, dtype: str) -> Iterator[Problem]:
     data = node.data if isinstance(node, Array) else None
     if data is None:
-        yield Problem(place, "is not an array")
+        yield Problem(where, "is not an array")
     elif str(data.dtype) != dtype:
-        yield Note(place, f"is {data.dtype}, not {dtype}")
+        yield Note(where, f"is {data.dtype}, not {dtype}")

@@ -96,15 +96,15 @@ def align_electrodes(
             outcome.result.units_skipped = len(somata)
             return outcome
         pairs = [unit_id for unit_id in somata if unit_id in fields and _is_pair(somata[unit_id], fields[unit_id])]
-        found = _aligned(pairs, somata, fields)
+        alignment = _aligned(pairs, somata, fields)
         factor = _factor(recording, movie, bar_movie_name, stimuli_dir)
-        recording.metadata[ALIGNMENT] = _stored(found, pairs, factor)
+        recording.metadata[ALIGNMENT] = _stored(alignment, pairs, factor)
         outcome.changed.append(("metadata", ALIGNMENT))
         for unit_id, soma in somata.items():
-            corrected = {**soma, **_corrected(found, soma, factor)}
+            corrected = {**soma, **_corrected(alignment, soma, factor)}
             outcome.changed.append(put_part(unit_id, recording.units[unit_id], IMAGE, SOMA, corrected))
-        if not found.valid:
-            outcome.warn(f"{STEP}: the chip cannot be aligned with the stimulus: {found.reason}")
+        if not alignment.valid:
+            outcome.warn(f"{STEP}: the chip cannot be aligned with the stimulus: {alignment.reason}")
         result = outcome.result
         result.units_processed, result.warnings = len(somata), outcome.warnings
         result.elapsed_seconds = time.perf_counter() - started
@@ -114,19 +114,19 @@ def align_electrodes(
 
 
 def _with_part(recording: PipelineSession, feature: str, part: str, made_by: str) -> dict[str, Unit]:
-    found = {
+    parts = {
         unit_id: recording.units[unit_id]["features"][feature][part]
         for unit_id in units_with(recording, feature, STEP, made_by)
         if has_part(recording.units[unit_id], feature, part)
     }
-    if not found:
+    if not parts:
         raise MissingInputError(f"{STEP} needs {feature}/{part}: run {made_by} first", STEP, part)
-    return found
+    return parts
 
 
 def _is_pair(soma: Unit, field: Unit) -> bool:
     places = (soma.get("center_col_um"), soma.get("center_row_um"), field.get("center_col"), field.get("center_row"))
-    return bool(field.get("significant")) and all(np.isfinite(number(place)) for place in places)
+    return bool(field.get("significant")) and all(np.isfinite(number(value)) for value in places)
 
 
 def _aligned(pairs: list[str], somata: dict[str, Unit], fields: dict[str, Unit]) -> Alignment:
@@ -159,14 +159,14 @@ def _factor(recording: PipelineSession, movie: str, bar_movie: str, stimuli_dir:
     return float(width / grid)
 
 
-def _stored(found: Alignment, pairs: list[str], factor: float) -> dict[str, Any]:
-    return {**alignment_record(found), "unit_ids": list(pairs), "bar_pixels_per_noise_pixel": factor}
+def _stored(alignment: Alignment, pairs: list[str], factor: float) -> dict[str, Any]:
+    return {**alignment_record(alignment), "unit_ids": list(pairs), "bar_pixels_per_noise_pixel": factor}
 
 
-def _corrected(found: Alignment, soma: Unit, factor: float) -> dict[str, float]:
-    place = np.array([number(soma.get("center_col_um")), number(soma.get("center_row_um"))])
-    if not (found.valid and np.isfinite(place).all()):
+def _corrected(alignment: Alignment, soma: Unit, factor: float) -> dict[str, float]:
+    soma_um = np.array([number(soma.get("center_col_um")), number(soma.get("center_row_um"))])
+    if not (alignment.valid and np.isfinite(soma_um).all()):
         return dict.fromkeys(("center_corrected_row", "center_corrected_col", "center_corrected_se"), float("nan"))
-    col, row = to_movie_pixels(found.predict(place), factor)
-    error = float(found.predict_se(place)) * factor
+    col, row = to_movie_pixels(alignment.predict(soma_um), factor)
+    error = float(alignment.predict_se(soma_um)) * factor
     return {"center_corrected_row": float(row), "center_corrected_col": float(col), "center_corrected_se": error}

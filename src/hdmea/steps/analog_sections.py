@@ -114,8 +114,8 @@ def add_section_time_analog(
             outcome.warn(f"{STEP}: onsets found: {len(onsets)}, asked for: {repeat}")
         rows = _rows(onsets[:repeat], length, len(light), outcome)
         _store(recording, movie_name, rows, light, outcome)
-        made = {"threshold_value": threshold_value, "plot_duration": float(plot_duration), "by": STEP}
-        recording.metadata[WINDOWS] = {**(recording.metadata.get(WINDOWS) or {}), movie_name: made}
+        windows = {"threshold_value": threshold_value, "plot_duration": float(plot_duration), "by": STEP}
+        recording.metadata[WINDOWS] = {**(recording.metadata.get(WINDOWS) or {}), movie_name: windows}
         outcome.changed.append(("metadata", WINDOWS))
         return outcome
 
@@ -151,8 +151,8 @@ def _onsets(light: Any, threshold: float | str, rate: float, first: int) -> Samp
             return np.empty(0, np.int64)
     else:
         lag, height = 1, float(threshold)
-    found = [start + np.flatnonzero(rises >= height) for start, rises in _rises(light, lag, first)]
-    rising = np.concatenate([*found, np.empty(0, np.int64)]).astype(np.int64)
+    risen = [start + np.flatnonzero(rises >= height) for start, rises in _rises(light, lag, first)]
+    rising = np.concatenate([*risen, np.empty(0, np.int64)]).astype(np.int64)
     # Compared over several samples, one step rises in as many: its first sample is the onset.
     new = np.diff(rising, prepend=-lag - 1) > (1 if lag == 1 else lag)
     return rising if lag == 1 else rising[new]

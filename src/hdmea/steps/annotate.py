@@ -91,14 +91,16 @@ def annotate(
                 f"it has {', '.join(frame.columns)}: pass recording_column"
             )
         rows = list(frame.iter_rows(named=True))
-        own = rows if by_recording is None else _rows_of(rows, by_recording, recording.dataset_id, by_unit, Path(table))
-        if not own:
+        chosen_rows = (
+            rows if by_recording is None else _rows_of(rows, by_recording, recording.dataset_id, by_unit, Path(table))
+        )
+        if not chosen_rows:
             outcome.warn(f"{STEP}: no row of {table} is about {recording.dataset_id}")
             outcome.result = False
         elif by_unit is None:
-            _annotate_recording(recording, own[0], force, outcome)
+            _annotate_recording(recording, chosen_rows[0], force, outcome)
         else:
-            _annotate_units(recording, own, (by_recording, by_unit), force, Path(table), outcome)
+            _annotate_units(recording, chosen_rows, (by_recording, by_unit), force, Path(table), outcome)
         return outcome
 
     return run_step(STEP, step, hdf5_path, session)
@@ -120,13 +122,13 @@ def read_table(path: Path) -> pl.DataFrame:
     return frame.rename({name: name.strip() for name in frame.columns})
 
 
-def _column(columns: Sequence[str], wanted: str | None, known: Sequence[str]) -> str | None:
-    if wanted is not None:
-        if wanted not in columns:
-            raise ConfigurationError(f"the table has no column {wanted!r}; it has {', '.join(columns)}")
-        return wanted
+def _column(columns: Sequence[str], requested: str | None, usual: Sequence[str]) -> str | None:
+    if requested is not None:
+        if requested not in columns:
+            raise ConfigurationError(f"the table has no column {requested!r}; it has {', '.join(columns)}")
+        return requested
     by_name = {name.lower().replace(" ", "_"): name for name in columns}
-    return next((by_name[name] for name in known if name in by_name), None)
+    return next((by_name[name] for name in usual if name in by_name), None)
 
 
 # ---------------------------------------------------------------- recordings
@@ -136,12 +138,12 @@ def _rows_of(rows: Sequence[Row], column: str, dataset_id: str, by_unit: str | N
     """The rows about a recording: its own name, else the one name that it or that begins with it."""
     names = dict.fromkeys(str(row[column]).strip() for row in rows if row[column] is not None)
     fitting = [dataset_id] if dataset_id in names else [name for name in names if _begins(name, dataset_id)]
-    own = [row for row in rows if row[column] is not None and str(row[column]).strip() in fitting]
+    fitting_rows = [row for row in rows if row[column] is not None and str(row[column]).strip() in fitting]
     if len(fitting) > 1:
         raise ConfigurationError(f"{path}: {dataset_id} fits several recordings: {', '.join(fitting)}")
-    if by_unit is None and len(own) > 1:
-        raise ConfigurationError(f"{path}: {len(own)} rows are about {fitting[0]}")
-    return own
+    if by_unit is None and len(fitting_rows) > 1:
+        raise ConfigurationError(f"{path}: {len(fitting_rows)} rows are about {fitting[0]}")
+    return fitting_rows
 
 
 def _begins(name: str, dataset_id: str) -> bool:
@@ -180,12 +182,12 @@ def _annotate_units(
             labels[unit_id] = {column: value for column, value in row.items() if column not in keys}
     if unknown:
         outcome.warn(f"{STEP}: {recording.dataset_id} has no units {', '.join(unknown)}")
-    for unit_id, found in labels.items():
+    for unit_id, values in labels.items():
         unit = recording.units[unit_id]
-        there = unit.get(LABELS) or {}
-        new = found if force else {name: value for name, value in found.items() if name not in there}
+        stored = unit.get(LABELS) or {}
+        new = values if force else {name: value for name, value in values.items() if name not in stored}
         if new:
-            unit[LABELS] = {**there, **new}
+            unit[LABELS] = {**stored, **new}
             outcome.changed.append(("units", unit_id, LABELS))
     outcome.result = bool(labels)
 

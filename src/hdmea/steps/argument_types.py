@@ -33,9 +33,9 @@ def _hint(function: Callable[..., Any], name: str) -> Any:
     """Annotation of one argument; Any where that names what is not imported when the program runs."""
     annotation = getattr(function, "__annotations__", {}).get(name, Any)
     alone = types.SimpleNamespace(__annotations__={name: annotation})
-    known = {**vars(typing), "Path": Path, "Sequence": Sequence, "Mapping": Mapping}
+    namespace = {**vars(typing), "Path": Path, "Sequence": Sequence, "Mapping": Mapping}
     try:
-        return typing.get_type_hints(alone, {**known, **getattr(function, "__globals__", {})})[name]
+        return typing.get_type_hints(alone, {**namespace, **getattr(function, "__globals__", {})})[name]
     except (NameError, TypeError):
         return Any
 

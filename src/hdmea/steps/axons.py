@@ -103,12 +103,12 @@ def track_axons(
 
     def step(recording: PipelineSession) -> Outcome[StepResult]:
         started = time.perf_counter()
-        there = units_with(recording, IMAGE, STEP, "load_recording_with_eimage_sta")
-        chosen = _of_type(recording, there, cell_type_filter) if filter_by_cell_type else there
+        with_image = units_with(recording, IMAGE, STEP, "load_recording_with_eimage_sta")
+        chosen = _of_type(recording, with_image, cell_type_filter) if filter_by_cell_type else with_image
         chosen = chosen[:max_units]
-        wanted = [unit_id for unit_id in chosen if force or _tracked(recording.units[unit_id]) is None]
+        pending = [unit_id for unit_id in chosen if force or _tracked(recording.units[unit_id]) is None]
 
-        somata = _somata(recording, there) if wanted else {}
+        somata = _somata(recording, with_image) if pending else {}
 
         def compute(unit_id: str, unit: Unit) -> tuple[dict[str, Any], str]:
             scale = image_scale(recording, unit)
@@ -117,15 +117,15 @@ def track_axons(
                 for other, soma in somata.items()
                 if other != unit_id
             ]
-            found = track_axon(np.asarray(feature_data(unit, IMAGE)), scale, somata.get(unit_id), others)
-            return axon_record(found, scale), found.reason
+            axon = track_axon(np.asarray(feature_data(unit, IMAGE)), scale, somata.get(unit_id), others)
+            return axon_record(axon, scale), axon.reason
 
-        def store(unit_id: str, unit: Unit, found: dict[str, Any]) -> tuple[str, ...]:
-            unit["features"][AP_TRACKING] = found
+        def store(unit_id: str, unit: Unit, record: dict[str, Any]) -> tuple[str, ...]:
+            unit["features"][AP_TRACKING] = record
             return ("units", unit_id, "features", AP_TRACKING)
 
-        outcome = run_units(STEP, recording, wanted, len(chosen) - len(wanted), compute, store)
-        if wanted:
+        outcome = run_units(STEP, recording, pending, len(chosen) - len(pending), compute, store)
+        if pending:
             _add_head(recording, outcome)
         outcome.result.elapsed_seconds = time.perf_counter() - started
         return outcome
@@ -184,10 +184,10 @@ def _somata(recording: PipelineSession, unit_ids: list[str]) -> dict[str, SomaGe
     def attempt(unit_id: str) -> SomaGeometry | None:
         unit = recording.units[unit_id]
         try:
-            found = soma_geometry(np.asarray(feature_data(unit, IMAGE)), image_scale(recording, unit))
+            geometry = soma_geometry(np.asarray(feature_data(unit, IMAGE)), image_scale(recording, unit))
         except FAILURES:  # the unit's own search says what is wrong
             return None
-        return replace(found, diff_map=np.empty((0, 0), np.float32))
+        return replace(geometry, diff_map=np.empty((0, 0), np.float32))
 
     somata = zip(unit_ids, parallel_map(attempt, unit_ids), strict=True)
     return {unit_id: soma for unit_id, soma in somata if soma is not None and soma.found}
@@ -205,43 +205,43 @@ def _of_type(recording: PipelineSession, unit_ids: list[str], cell_type: str) ->
 
 
 def _tracked(unit: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    found = (unit.get("features") or {}).get(AP_TRACKING)
-    return found if isinstance(found, Mapping) and "ap_pathway" in found else None
+    record = (unit.get("features") or {}).get(AP_TRACKING)
+    return record if isinstance(record, Mapping) and "ap_pathway" in record else None
 
 
 def _add_head(recording: PipelineSession, outcome: Outcome[StepResult]) -> None:
     """The nerve head from all axons that are seen, and each soma's polar coordinates about it."""
-    tracked = {unit_id: found for unit_id, unit in recording.units.items() if (found := _tracked(unit)) is not None}
-    seen = {unit_id: found for unit_id, found in tracked.items() if bool(found["ap_pathway"].get("axon_seen"))}
-    places = [[number(found["refined_soma"]["x"]), number(found["refined_soma"]["y"])] for found in seen.values()]
-    angles = [number(found["ap_pathway"]["direction_angle"]) for found in seen.values()]
+    tracked = {unit_id: record for unit_id, unit in recording.units.items() if (record := _tracked(unit)) is not None}
+    seen = {unit_id: each for unit_id, each in tracked.items() if bool(each["ap_pathway"].get("axon_seen"))}
+    places = [[number(each["refined_soma"]["x"]), number(each["refined_soma"]["y"])] for each in seen.values()]
+    angles = [number(each["ap_pathway"]["direction_angle"]) for each in seen.values()]
     head = find_nerve_head(np.reshape(places, (len(seen), 2)), np.array(angles, np.float64))
     if head.status != "position":
         outcome.warn(
             f"{STEP}: no optic-nerve head is accepted ({head.reason}): the polar coordinates of {len(tracked)} units "
             "are NaN, and later stages that need them drop these cells"
         )
-    place = retinal_place(recording)
+    position = retinal_place(recording)
     pitch = pitch_um(recording)
-    for unit_id, found in tracked.items():
-        soma = found["refined_soma"]
+    for unit_id, record in tracked.items():
+        soma = record["refined_soma"]
         x, y = number(soma["x"]), number(soma["y"])
-        polar = asdict(soma_polar(head, x, y, pitch)) | asdict(retinal_polar(head.x, head.y, y, x, place))
-        recording.units[unit_id]["features"][AP_TRACKING] = {**found, "soma_polar_coordinates": polar}
+        polar = asdict(soma_polar(head, x, y, pitch)) | asdict(retinal_polar(head.x, head.y, y, x, position))
+        recording.units[unit_id]["features"][AP_TRACKING] = {**record, "soma_polar_coordinates": polar}
         if (path := ("units", unit_id, "features", AP_TRACKING)) not in outcome.changed:
             outcome.changed.append(path)
     recording.metadata[AP_TRACKING] = {
         "n_units": len(tracked),
         "n_axons": len(seen),
-        **_place_record(place),
+        **_place_record(position),
         "all_ap_intersection": {**head_record(head, pitch), "mse": head.rmse**2, "unit_ids": list(seen)},
     }
     outcome.changed.append(("metadata", AP_TRACKING))
     outcome.result.warnings = outcome.warnings
 
 
-def _place_record(place: DVNTPosition | None) -> dict[str, Any]:
+def _place_record(position: DVNTPosition | None) -> dict[str, Any]:
     """A place in the retina under the names that tables use; NaN where it is not known."""
-    dv, nt, eye = (NAN, NAN, NAN) if place is None else place
+    dv, nt, eye = (NAN, NAN, NAN) if position is None else position
     names = (("dvnt_dv", "dvnt_nt", "dvnt_lr"), ("DV_position", "NT_position", "LR_position"))
     return {name: value for one in names for name, value in zip(one, (dv, nt, eye), strict=True)}

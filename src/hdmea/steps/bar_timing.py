@@ -35,10 +35,10 @@ class BarTiming:
     def at(self, row: float, col: float) -> tuple[Frames, Frames] | None:
         """Frames (repetitions, directions) at the pixel nearest to a place; None outside the movie."""
         height, width = self.on.shape[2:]
-        place = round(row), round(col)
-        if not (0 <= place[0] < height and 0 <= place[1] < width):
+        pixel = round(row), round(col)
+        if not (0 <= pixel[0] < height and 0 <= pixel[1] < width):
             return None
-        return self.on[:, :, place[0], place[1]], self.off[:, :, place[0], place[1]]
+        return self.on[:, :, pixel[0], pixel[1]], self.off[:, :, pixel[0], pixel[1]]
 
 
 def slots(config: StimulusConfig) -> list[tuple[int, int]]:

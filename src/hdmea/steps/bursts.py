@@ -73,16 +73,16 @@ def measure_bursts(
     def step(recording: PipelineSession) -> Outcome[StepResult]:
         activity = activity_of(recording, STEP)
         trains, numbers = activity.trains, {name: k for k, name in enumerate(activity.unit_ids)}
-        wanted = [name for name in numbers if force or BURSTS not in (recording.units[name].get("features") or {})]
+        pending = [name for name in numbers if force or BURSTS not in (recording.units[name].get("features") or {})]
 
         def compute(unit_id: str, unit: Unit) -> tuple[dict[str, Any], str]:
-            found = bursts_of(trains, numbers[unit_id], chosen)
-            return bursts_record(found, len(trains[numbers[unit_id]]), trains.duration_s, chosen), ""
+            bursts = bursts_of(trains, numbers[unit_id], chosen)
+            return bursts_record(bursts, len(trains[numbers[unit_id]]), trains.duration_s, chosen), ""
 
-        def store(unit_id: str, unit: Unit, found: dict[str, Any]) -> tuple[str, ...]:
-            unit.setdefault("features", {})[BURSTS] = found
+        def store(unit_id: str, unit: Unit, record: dict[str, Any]) -> tuple[str, ...]:
+            unit.setdefault("features", {})[BURSTS] = record
             return ("units", unit_id, "features", BURSTS)
 
-        return run_units(STEP, recording, wanted, len(numbers) - len(wanted), compute, store)
+        return run_units(STEP, recording, pending, len(numbers) - len(pending), compute, store)
 
     return run_step(STEP, step, hdf5_path, session)

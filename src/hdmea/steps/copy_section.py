@@ -68,16 +68,16 @@ def copy_section(
     def step(recording: PipelineSession) -> Outcome[StepResult]:
         outcome = Outcome(StepResult(recording.hdf5_path, STEP))
         sections = {unit_id: unit.get("spike_times_sectioned") or {} for unit_id, unit in recording.units.items()}
-        there = [unit_id for unit_id, own in sections.items() if source in own]
-        if not there:
+        with_source = [unit_id for unit_id, named in sections.items() if source in named]
+        if not with_source:
             message = without_sections(STEP, source, recording.stimulus.get("section_time") or {})
             raise MissingInputError(message, STEP, "spike_times_sectioned")
-        wanted = [unit_id for unit_id in there if force or target not in sections[unit_id]]
-        copies = {unit_id: _copied(sections[unit_id][source], trials, unit_id) for unit_id in wanted}
+        pending = [unit_id for unit_id in with_source if force or target not in sections[unit_id]]
+        copies = {unit_id: _copied(sections[unit_id][source], trials, unit_id) for unit_id in pending}
         for unit_id, copy in copies.items():
             recording.units[unit_id]["spike_times_sectioned"][target] = copy
             outcome.changed.append(("units", unit_id, "spike_times_sectioned", target))
-        outcome.result.units_processed, outcome.result.units_skipped = len(copies), len(there) - len(copies)
+        outcome.result.units_processed, outcome.result.units_skipped = len(copies), len(with_source) - len(copies)
         return outcome
 
     return run_step(STEP, step, hdf5_path, session)

@@ -98,7 +98,7 @@ def add_electrode_images(
     def step(recording: PipelineSession) -> Outcome[StepResult]:
         started = time.perf_counter()
         sensor = _sensor_of(recording, stream)
-        wanted = [name for name, unit in recording.units.items() if force or feature_data(unit, FEATURE) is None]
+        pending = [name for name, unit in recording.units.items() if force or feature_data(unit, FEATURE) is None]
         window = window_range or tuple(round(edge * sensor.rate) for edge in WINDOW_S)
         options = EImageOptions(
             sampling_rate=sensor.rate,
@@ -107,8 +107,8 @@ def add_electrode_images(
             window_range=(int(window[0]), int(window[1])),
             cutoff_hz=cutoff_hz,
         )
-        outcome = Outcome(StepResult(recording.hdf5_path, STEP, units_skipped=recording.unit_count - len(wanted)))
-        trains = {name: np.asarray(recording.units[name]["spike_times"]).astype(np.int64) for name in wanted}
+        outcome = Outcome(StepResult(recording.hdf5_path, STEP, units_skipped=recording.unit_count - len(pending)))
+        trains = {name: np.asarray(recording.units[name]["spike_times"]).astype(np.int64) for name in pending}
         images = _images(sensor, trains, options, spike_limit, recording)
         without = [name for name, image in images.items() if not image["metadata"]["n_spikes"]]
         for name, image in images.items():
@@ -134,13 +134,13 @@ class _Sensor:
 
     def parts(self, duration_s: float) -> list[tuple[McsSegment, int]]:
         """The segments that begin within the duration, each with the sample of the recording at its first."""
-        found = []
+        parts = []
         for segment in self.stream.segments:
             first = round(segment.start_us * self.rate / 1e6)
             stop = min(segment.stop, segment.first + round(duration_s * self.rate) - first)
             if stop > segment.first:
-                found.append((McsSegment(segment.start_us, segment.first, stop), first))
-        return found
+                parts.append((McsSegment(segment.start_us, segment.first, stop), first))
+        return parts
 
 
 def _sensor_of(recording: PipelineSession, name: str | None) -> _Sensor:
@@ -150,20 +150,22 @@ def _sensor_of(recording: PipelineSession, name: str | None) -> _Sensor:
         raise MissingInputError(f"{STEP} needs a recording loaded from an MCS-HDF5 file that is there", STEP, "spikes")
     file = read_mcs(Path(source))
     meta = recording.metadata.get("sys_meta")
-    wanted = number(meta.get("recording"), -1.0) if isinstance(meta, Mapping) else -1.0
-    taken = chosen_recording(file, int(wanted) if wanted >= 0 else None)
-    stream = _electrodes(taken.path, electrode_streams(taken)) if name is None else named_stream(taken, name)
+    recording_number = number(meta.get("recording"), -1.0) if isinstance(meta, Mapping) else -1.0
+    chosen = chosen_recording(file, int(recording_number) if recording_number >= 0 else None)
+    stream = _electrodes(chosen.path, electrode_streams(chosen)) if name is None else named_stream(chosen, name)
     if not isinstance(stream, AnalogStream):
         raise ConfigurationError(f"{source}: {stream.name} ({stream.label}) does not hold samples of electrodes")
     pitch = number(recording.metadata.get(PITCH_UM))
-    grid = electrode_grid(file, taken, stream, pitch if np.isfinite(pitch) else McsChoice().pitch_um)
+    grid = electrode_grid(file, chosen, stream, pitch if np.isfinite(pitch) else McsChoice().pitch_um)
     if grid is None or stream.shape[0] < MIN_ELECTRODES:
-        what = f"{stream.shape[0]} electrodes of the array {file.mea_layout or file.mea_name or 'without a name'!r}"
-        raise MissingInputError(f"{source}: {what} make no image: they are too few or on no known grid", STEP, "grid")
+        problem = f"{stream.shape[0]} electrodes of the array {file.mea_layout or file.mea_name or 'without a name'!r}"
+        raise MissingInputError(
+            f"{source}: {problem} make no image: they are too few or on no known grid", STEP, "grid"
+        )
     rate = acquisition_rate_of(recording, STEP)
     if not np.isclose(rate, stream.sampling_frequency, rtol=1e-9):
-        what = f"{stream.name} has {stream.sampling_frequency:g} Hz, the recording was loaded with {rate:g} Hz"
-        raise MissingInputError(f"{source}: {what}", STEP, "acquisition_rate")
+        problem = f"{stream.name} has {stream.sampling_frequency:g} Hz, the recording was loaded with {rate:g} Hz"
+        raise MissingInputError(f"{source}: {problem}", STEP, "acquisition_rate")
     return _Sensor(stream, grid, rate)
 
 
@@ -172,8 +174,8 @@ def _electrodes(path: Path, streams: list[AnalogStream]) -> AnalogStream:
     made_from = {stream.guid for stream in streams}
     raw = [stream for stream in streams if stream.source_guid not in made_from]
     if len(raw) != 1:
-        known = "; ".join(f"{one.name} ({one.label})" for one in streams) or "none"
-        raise MissingInputError(f"{path}: {STEP} needs stream= one of the electrodes' streams: {known}", STEP, "stream")
+        names = "; ".join(f"{one.name} ({one.label})" for one in streams) or "none"
+        raise MissingInputError(f"{path}: {STEP} needs stream= one of the electrodes' streams: {names}", STEP, "stream")
     return raw[0]
 
 
@@ -226,35 +228,35 @@ def _images(
     within = round(options.duration_s * sensor.rate)
     empty = np.ones(sensor.grid.side**2, bool)
     empty[places] = False
-    found = {}
+    by_unit = {}
     for name, train in trains.items():
         data = (sums[name] / used[name] if used[name] else np.full(shape, np.nan)).astype(np.float32)
         data.reshape(len(data), -1)[:, empty] = np.nan
         excluded = int((train < within).sum()) - used[name] if limit is None or used[name] < limit else 0
         counts = {"n_spikes": used[name], "n_spikes_excluded": excluded, "unit": "V", "stream": sensor.stream.name}
-        found[name] = {"data": data, "metadata": {**options.metadata(), **counts, "spike_limit": limit}}
-    return found
+        by_unit[name] = {"data": data, "metadata": {**options.metadata(), **counts, "spike_limit": limit}}
+    return by_unit
 
 
 def _place(grid: ElectrodeGrid, label: str) -> int:
-    place = grid.place(label)
-    assert place is not None  # the grid is one on which all labels are
-    return (place[0] - 1) * grid.side + place[1] - 1
+    cell = grid.place(label)
+    assert cell is not None  # the grid is one on which all labels are
+    return (cell[0] - 1) * grid.side + cell[1] - 1
 
 
 def _spikes_of_parts(
     trains: Trains, parts: list[tuple[McsSegment, int]], window: tuple[int, int], limit: int | None
 ) -> list[Trains]:
     """For each part each unit's spikes whose window is inside it, from its first sample on; at most `limit` in all."""
-    found: list[Trains] = []
+    of_parts: list[Trains] = []
     left = {name: len(train) if limit is None else limit for name, train in trains.items()}
     for part, first in parts:
         length = part.stop - part.first
         inside = {}
         for name, train in trains.items():
-            own = train - first
-            own = own[(own + window[0] >= 0) & (own + window[1] <= length)][: left[name]]
-            left[name] -= len(own)
-            inside[name] = own
-        found.append(inside)
-    return found
+            local = train - first
+            local = local[(local + window[0] >= 0) & (local + window[1] <= length)][: left[name]]
+            left[name] -= len(local)
+            inside[name] = local
+        of_parts.append(inside)
+    return of_parts

@@ -256,7 +256,7 @@ def _jobs_of(name: str, overrides: dict[str, Any]) -> list[_Job]:
 
     Raises `ConfigurationError` for an unknown feature or block, and for a config that cannot be used.
     """
-    base, at, wanted = name.partition(BLOCK_MARK)
+    base, at, block_name = name.partition(BLOCK_MARK)
     try:
         extractor = extractor_for(base)
         if not isinstance(extractor, StimulusFeature):
@@ -265,11 +265,13 @@ def _jobs_of(name: str, overrides: dict[str, Any]) -> list[_Job]:
     except (KeyError, ValueError) as error:
         raise ConfigurationError(str(error.args[0])) from error
     blocks = config.pop(BLOCKS, None) or {}
-    if at and wanted not in blocks:
-        raise ConfigurationError(f"the config of {config[MOVIE]} has no block {wanted!r}; {there_are(wanted, blocks)}")
+    if at and block_name not in blocks:
+        raise ConfigurationError(
+            f"the config of {config[MOVIE]} has no block {block_name!r}; {there_are(block_name, blocks)}"
+        )
     of_blocks = {f"{base}{BLOCK_MARK}{block}": {**config, TRIALS: list(span)} for block, span in blocks.items()}
     configs = {name: of_blocks[name]} if at else {base: config, **of_blocks}
-    return [_Job(own, extractor, one, one[MOVIE]) for own, one in configs.items()]
+    return [_Job(job_name, extractor, one, one[MOVIE]) for job_name, one in configs.items()]
 
 
 def _all_with_input(units: Units, stimulus: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
@@ -307,9 +309,9 @@ def _extract_one(
     force: bool,
     result: Extraction,
 ) -> None:
-    wanted = [unit_id for unit_id, unit in units.items() if force or not _is_there(unit, job.name)]
+    pending = [unit_id for unit_id, unit in units.items() if force or not _is_there(unit, job.name)]
     _warn_of_old_values(job, units, force, result)
-    if units and not wanted:
+    if units and not pending:
         result.skipped.append(job.name)
         return
     marks = {
@@ -325,15 +327,15 @@ def _extract_one(
             return None, f"{error}" or type(error).__name__
 
     errors: dict[str, str] = {}
-    found = parallel_map(attempt, wanted, None if job.extractor.in_threads else 1)
-    for unit_id, (values, error) in zip(wanted, found, strict=True):
+    results = parallel_map(attempt, pending, None if job.extractor.in_threads else 1)
+    for unit_id, (values, error) in zip(pending, results, strict=True):
         if values is None:
             errors[unit_id] = error
             continue
         unit = units[unit_id]
         unit.setdefault("features", {})[job.name] = _feature(unit, job.name, values, marks)
         result.changed.append(("units", unit_id, "features", job.name))
-    if wanted and len(errors) == len(wanted):
+    if pending and len(errors) == len(pending):
         result.fail(job.name, f"feature {job.name} failed for every unit: {next(iter(errors.values()))}")
         return
     for unit_id, reason in errors.items():
@@ -406,8 +408,8 @@ def _over_units(job: _Job, units: Units, result: Extraction) -> None:
             for unit_id, unit in units.items()
             if isinstance(data := member(unit, "features", job.name, "data"), Mapping) and p_name in data
         }
-        found = q_values([scalar(data[p_name]) for data in holders.values()])
-        for (unit_id, data), q_value in zip(holders.items(), found.tolist(), strict=True):
+        adjusted = q_values([scalar(data[p_name]) for data in holders.values()])
+        for (unit_id, data), q_value in zip(holders.items(), adjusted.tolist(), strict=True):
             if q_name in data and np.array_equal(scalar(data[q_name]), q_value, equal_nan=True):
                 continue
             features = units[unit_id]["features"]

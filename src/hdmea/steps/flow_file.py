@@ -57,13 +57,13 @@ def flow_files(config_dir: str | Path | None = None) -> dict[str, Path]:
         return _flows_in(Path(config_dir))
     shipped = {path.stem: path for path in SHIPPED_FLOW_DIR.glob("*.json")}
     shipped |= {other: shipped[name] for other, name in OTHER_NAMES.items()}
-    own = os.environ.get(CONFIG_DIR_VARIABLE)
-    return dict(sorted((shipped | (_flows_in(Path(own)) if own else {})).items()))
+    directory = os.environ.get(CONFIG_DIR_VARIABLE)
+    return dict(sorted((shipped | (_flows_in(Path(directory)) if directory else {})).items()))
 
 
 def _flows_in(directory: Path) -> dict[str, Path]:
-    found = [*(directory / "flows").glob("*.json"), *(path for path in directory.glob("*.json") if _may_be_flow(path))]
-    return dict(sorted((path.stem, path) for path in found))
+    paths = [*(directory / "flows").glob("*.json"), *(path for path in directory.glob("*.json") if _may_be_flow(path))]
+    return dict(sorted((path.stem, path) for path in paths))
 
 
 def find_flow(name: str | Path, config_dir: str | Path | None = None) -> Path:
@@ -76,13 +76,13 @@ def find_flow(name: str | Path, config_dir: str | Path | None = None) -> Path:
         if not path.is_file():
             raise ConfigurationError(f"no flow file {path}; {there_are(path.stem, flow_files())}")
         return path
-    known = flow_files(config_dir)
-    if name not in known and config_dir is not None:
-        known = flow_files() | known
-    if name not in known:
+    flows = flow_files(config_dir)
+    if name not in flows and config_dir is not None:
+        flows = flow_files() | flows
+    if name not in flows:
         where = os.environ.get(CONFIG_DIR_VARIABLE, SHIPPED_FLOW_DIR) if config_dir is None else config_dir
-        raise ConfigurationError(f"no flow {name!r} in {where}; {there_are(name, known)}")
-    return known[name]
+        raise ConfigurationError(f"no flow {name!r} in {where}; {there_are(name, flows)}")
+    return flows[name]
 
 
 def read_flow(path: Path) -> Flow:
@@ -171,23 +171,23 @@ def _items(content: Mapping[str, Any], path: Path) -> Iterator[StepCall]:
 
 
 def _listed(item: Any, where: str) -> StepCall:
-    own = {"step": item} if isinstance(item, str) else item
-    if not isinstance(own, dict) or not isinstance(own.get("step"), str):
+    entry = {"step": item} if isinstance(item, str) else item
+    if not isinstance(entry, dict) or not isinstance(entry.get("step"), str):
         raise ConfigurationError(f"{where} must be a step's name, or an object with `step` and `arguments`")
-    if unknown := sorted(own.keys() - {"step", "arguments"}):
+    if unknown := sorted(entry.keys() - {"step", "arguments"}):
         raise ConfigurationError(f"{where} has keys that do not fit: {', '.join(unknown)}")
-    return StepCall(own["step"], _object(own.get("arguments"), where))
+    return StepCall(entry["step"], _object(entry.get("arguments"), where))
 
 
 def _stage(name: str, stage: Any, where: str) -> StepCall | None:
     if stage is False:
         return None
-    own = {} if stage is True else dict(_object(stage, where))
-    if not own.pop("enabled", True):
+    entry = {} if stage is True else dict(_object(stage, where))
+    if not entry.pop("enabled", True):
         return None
-    step = own.pop("step", name)
-    nested = {**_object(own.pop("params", None), where), **_object(own.pop("arguments", None), where)}
-    return StepCall(step, {**own, **nested})
+    step = entry.pop("step", name)
+    nested = {**_object(entry.pop("params", None), where), **_object(entry.pop("arguments", None), where)}
+    return StepCall(step, {**entry, **nested})
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:

@@ -27,13 +27,13 @@ def check_movies(calls: Sequence[StepCall]) -> None:
         shown, lengths = requested_movies(**playlists[0].arguments)
     except (ConfigurationError, ValueError, OSError):
         return  # said where the playlist is checked, or by the step
-    sections = list(dict.fromkeys([*shown, *(str(made) for call in calls if (made := _made_by(call)))]))
-    known = {*sections, *lengths, *_with_config(calls)}
+    sections = list(dict.fromkeys([*shown, *(str(section) for call in calls if (section := _made_by(call)))]))
+    known_movies = {*sections, *lengths, *_with_config(calls)}
     problems = Problems()
     for call, argument in named:
         for movie in _names(call.arguments[argument]):
             with problems.noting(f"{call.name}.{argument}"):
-                if movie not in known:
+                if movie not in known_movies:
                     raise ConfigurationError(f"no movie is called {movie!r}; {there_are(movie, sections)}")
     problems.raise_any()
 

@@ -80,18 +80,18 @@ def fit_ln_model(
         started = time.perf_counter()
         movie = movie_name or sta.noise_movie(recording)
         feature = sta_feature(movie)
-        there = [
+        with_field = [
             unit_id
             for unit_id in units_with(recording, feature, STEP, "compute_sta")
             if has_part(recording.units[unit_id], feature, GEOMETRY)
         ]
-        if not there:
+        if not with_field:
             message = f"{STEP} needs the receptive fields of {movie}: run extract_rf_geometry first"
             raise MissingInputError(message, STEP, GEOMETRY)
-        wanted = [unit_id for unit_id in there if force or not _is_there(recording, unit_id, feature)]
-        outcome = Outcome(StepResult(recording.hdf5_path, STEP, units_skipped=len(there) - len(wanted)))
-        if wanted:
-            models = _fitted(recording, movie, wanted, stimuli_dir)
+        pending = [unit_id for unit_id in with_field if force or not _is_there(recording, unit_id, feature)]
+        outcome = Outcome(StepResult(recording.hdf5_path, STEP, units_skipped=len(with_field) - len(pending)))
+        if pending:
+            models = _fitted(recording, movie, pending, stimuli_dir)
             _store(recording, feature, models, outcome)
         outcome.result.elapsed_seconds = time.perf_counter() - started
         return outcome

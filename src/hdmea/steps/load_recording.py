@@ -173,8 +173,8 @@ def _duration_s(
 
 def _take_analog(cmcr: CmcrRecording | None, rate: float, loaded: RecordingData, memory: SessionMemory) -> None:
     """Light references and frame pulses; empty ones where there are no analog channels."""
-    there = {} if cmcr is None else cmcr.channels
-    channels: dict[str, ArraySource] = {name: there[name] for name in ("ch1", "ch2") if name in there}
+    analog = {} if cmcr is None else cmcr.channels
+    channels: dict[str, ArraySource] = {name: analog[name] for name in ("ch1", "ch2") if name in analog}
     stream = partial(memory.stream, loaded=(loaded.units, loaded.stimulus))
     loaded.stimulus["light_reference"] = light_reference(channels, rate, stream)
     pulses = np.empty(0, np.uint64)

@@ -120,24 +120,24 @@ def read_sorted(
     """Everything that `load_spikes` takes from any of its sources."""
     if acquisition_rate is not None and not 0 < acquisition_rate < float("inf"):
         raise ConfigurationError(f"acquisition_rate must be positive, not {acquisition_rate}")
-    found = _units_of(source, acquisition_rate, reader, choice or McsChoice())
+    data = _units_of(source, acquisition_rate, reader, choice or McsChoice())
     path = source if isinstance(source, Path) else None
-    if not found.duration_s < LONGEST_S:
+    if not data.duration_s < LONGEST_S:
         raise DataLoadError(
-            f"{source} has spikes at {found.duration_s:g} s, at {found.acquisition_rate:g} Hz: is that the rate?", path
+            f"{source} has spikes at {data.duration_s:g} s, at {data.acquisition_rate:g} Hz: is that the rate?", path
         )
     loaded = RecordingData(source_files={"cmcr_path": None, "cmtr_path": None, "spikes_path": path})
-    check_rate(found.acquisition_rate, loaded)
-    for warning in found.warnings:
+    check_rate(data.acquisition_rate, loaded)
+    for warning in data.warnings:
         loaded.warn(warning)
-    loaded.units = found.units
-    finish_units(loaded.units, found.acquisition_rate, found.duration_s)
-    loaded.metadata = common_metadata(dataset_id, found.acquisition_rate, found.duration_s)
-    loaded.metadata["sys_meta"] = found.facts
-    if found.frame_timestamps is not None:
-        add_frames(found.frame_timestamps, found.acquisition_rate, loaded)
-    if found.pitch_um is not None:
-        loaded.metadata[PITCH_UM] = found.pitch_um
+    loaded.units = data.units
+    finish_units(loaded.units, data.acquisition_rate, data.duration_s)
+    loaded.metadata = common_metadata(dataset_id, data.acquisition_rate, data.duration_s)
+    loaded.metadata["sys_meta"] = data.facts
+    if data.frame_timestamps is not None:
+        add_frames(data.frame_timestamps, data.acquisition_rate, loaded)
+    if data.pitch_um is not None:
+        loaded.metadata[PITCH_UM] = data.pitch_um
     return loaded
 
 

@@ -152,14 +152,14 @@ def read_with_images(
 ) -> tuple[RecordingData, EImageSTA]:
     """As `read_recording`, and the electrical image of each unit that `options` asks for among its features."""
     loaded = read_recording(cmcr_path, cmtr_path, session)
-    wanted = _wanted_units(loaded.units, options.unit_ids)
+    chosen = _wanted_units(loaded.units, options.unit_ids)
     with open_recording(cmcr_path) as cmcr, reporting("electrical images") as progress:
         if cmcr.sensor is None:
             raise DataLoadError(f"{cmcr_path} holds no sensor stream: no electrical images can be made", cmcr_path)
         if options.load_sys_meta:
             loaded.metadata |= {"cmcr_meta": dict(cmcr.meta), "cmtr_meta": CmtrRecording(cmtr_path).meta}
         image_options = EImageOptions(sampling_rate=loaded.metadata["acquisition_rate"], **options.parameters)
-        outcome = take_images(cmcr.sensor, loaded, wanted, image_options, session.memory, progress)
+        outcome = take_images(cmcr.sensor, loaded, chosen, image_options, session.memory, progress)
     if outcome.without_spikes:
         loaded.warn(
             f"no spikes to average for the electrical images of {', '.join(outcome.without_spikes)}: they are NaN"
@@ -238,11 +238,11 @@ class EImageLoad:
         return config | {"load_unit_meta": self.load_unit_meta, "load_sys_meta": self.load_sys_meta}
 
 
-def _wanted_units(units: Mapping[str, Mapping[str, Any]], wanted: Sequence[str | int] | None) -> list[str]:
+def _wanted_units(units: Mapping[str, Mapping[str, Any]], requested: Sequence[str | int] | None) -> list[str]:
     """The IDs of units that are named by their IDs or by the vendor's numbers; all for None."""
-    if wanted is None:
+    if requested is None:
         return list(units)
     numbers = {str(unit["unit_num"]): unit_id for unit_id, unit in units.items() if "unit_num" in unit}
-    if unknown := [name for name in wanted if name not in units and str(name) not in numbers]:
+    if unknown := [name for name in requested if name not in units and str(name) not in numbers]:
         raise ConfigurationError(f"no units {', '.join(map(str, unknown))}; there are: {', '.join(units) or 'none'}")
-    return list(dict.fromkeys(str(name) if name in units else numbers[str(name)] for name in wanted))
+    return list(dict.fromkeys(str(name) if name in units else numbers[str(name)] for name in requested))

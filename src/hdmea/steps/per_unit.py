@@ -30,12 +30,12 @@ Unit = dict[str, Any]
 def run_units(
     name: str,
     recording: PipelineSession,
-    wanted: Sequence[str],
+    pending: Sequence[str],
     skipped: int,
     compute: Callable[[str, Unit], tuple[dict[str, Any], str]],
     store: Callable[[str, Unit, dict[str, Any]], tuple[str, ...]],
 ) -> Outcome[StepResult]:
-    """Compute something of every wanted unit, in threads, and store it; a warning for each kind of failure.
+    """Compute something of every pending unit, in threads, and store it; a warning for each kind of failure.
 
     compute: gives what to store, and why it holds no finding (or an empty text). store: puts it into the unit and
     gives the path that changed.
@@ -51,11 +51,11 @@ def run_units(
             return None, f"{type(error).__name__}: {error}"
 
     reasons: dict[str, str] = {}
-    for unit_id, (found, reason) in zip(wanted, parallel_map(attempt, wanted), strict=True):
+    for unit_id, (values, reason) in zip(pending, parallel_map(attempt, pending), strict=True):
         if reason:
             reasons[unit_id] = reason
-        if found is not None:
-            outcome.changed.append(store(unit_id, recording.units[unit_id], found))
+        if values is not None:
+            outcome.changed.append(store(unit_id, recording.units[unit_id], values))
             result.units_processed += 1
     for message in without_result(name, reasons):
         outcome.warn(message)
@@ -67,23 +67,23 @@ def run_units(
 
 def units_with(recording: PipelineSession, feature: str, step: str, made_by: str) -> list[str]:
     """The units that have a feature with an array `data`. Raises `MissingInputError` where none has."""
-    found = [unit_id for unit_id, unit in recording.units.items() if feature_data(unit, feature) is not None]
-    if not found:
+    unit_ids = [unit_id for unit_id, unit in recording.units.items() if feature_data(unit, feature) is not None]
+    if not unit_ids:
         raise MissingInputError(f"{step} needs the feature {feature} of some unit: run {made_by} first", step, feature)
-    return found
+    return unit_ids
 
 
 def feature_data(unit: Mapping[str, Any], feature: str) -> Any:
     """A feature's array, which may be lazy; None where there is none."""
-    found = (unit.get("features") or {}).get(feature)
-    data = found.get("data") if isinstance(found, Mapping) else None
+    stored = (unit.get("features") or {}).get(feature)
+    data = stored.get("data") if isinstance(stored, Mapping) else None
     return None if isinstance(data, Mapping) else data
 
 
 def has_part(unit: Mapping[str, Any], feature: str, part: str) -> bool:
     """True where a unit's feature has a key besides its data."""
-    found = (unit.get("features") or {}).get(feature)
-    return isinstance(found, Mapping) and found.get(part) is not None
+    stored = (unit.get("features") or {}).get(feature)
+    return isinstance(stored, Mapping) and stored.get(part) is not None
 
 
 def put_part(unit_id: str, unit: Unit, feature: str, part: str, value: dict[str, Any]) -> tuple[str, ...]:

@@ -93,11 +93,11 @@ def extract_rf_geometry(
     def step(recording: PipelineSession) -> Outcome[StepResult]:
         movie = movie_name or sta.noise_movie(recording)
         feature = sta_feature(movie)
-        there = units_with(recording, feature, STEP, "compute_sta")
-        wanted = [name for name in there if force or not has_part(recording.units[name], feature, GEOMETRY)]
-        correlation = _correlation(movie, stimuli_dir, whiten) if wanted else None
+        with_sta = units_with(recording, feature, STEP, "compute_sta")
+        pending = [name for name in with_sta if force or not has_part(recording.units[name], feature, GEOMETRY)]
+        correlation = _correlation(movie, stimuli_dir, whiten) if pending else None
         whitens = correlation is not None and whiten and correlation.correlated
-        told = {
+        correlation_values = {
             "movie_correlation": float("nan") if correlation is None else correlation.largest,
             "whitened": whitens,
         }
@@ -106,18 +106,18 @@ def extract_rf_geometry(
         def compute(unit_id: str, unit: Unit) -> tuple[dict[str, Any], str]:
             metadata = unit["features"][feature].get("metadata") or {}
             average = np.asarray(feature_data(unit, feature))
-            found = receptive_field(
+            field = receptive_field(
                 correlation.whitened(average) if correlation is not None and whitens else average,
                 last_frame=_last_frame(metadata.get("cover_range")),
                 hold=USUAL_HOLD_FRAMES if correlation is None else correlation.hold,
                 n_spikes=None if metadata.get("n_spikes") is None else round(number(metadata["n_spikes"])),
             )
-            return {**field_record(found, frame_s), **told}, "" if found.significant else found.reason
+            return {**field_record(field, frame_s), **correlation_values}, "" if field.significant else field.reason
 
-        def store(unit_id: str, unit: Unit, found: dict[str, Any]) -> tuple[str, ...]:
-            return put_part(unit_id, unit, feature, GEOMETRY, found)
+        def store(unit_id: str, unit: Unit, record: dict[str, Any]) -> tuple[str, ...]:
+            return put_part(unit_id, unit, feature, GEOMETRY, record)
 
-        outcome = run_units(STEP, recording, wanted, len(there) - len(wanted), compute, store)
+        outcome = run_units(STEP, recording, pending, len(with_sta) - len(pending), compute, store)
         if correlation is not None and correlation.correlated and not whitens:
             outcome.warn(
                 f"{movie} is correlated with itself ({correlation.largest:.2f}): receptive fields are wider and longer "

@@ -226,9 +226,9 @@ def note_warning(message: str, target: str | Path | None, session: PipelineSessi
             with layout.reading_session(path):
                 tree = read_tree(path, lazy=True)
                 stored = session_file.session_from_tree(tree, path, lazy=True)
-            own = PipelineSession.from_stored(stored, path)
-            if _note("", outcome, own):
-                _write_changes("", outcome, own, tx, tree)
+            unbound = PipelineSession.from_stored(stored, path)
+            if _note("", outcome, unbound):
+                _write_changes("", outcome, unbound, tx, tree)
 
 
 def _note(name: str, outcome: Outcome[Any], session: PipelineSession) -> bool:
@@ -259,8 +259,8 @@ def _write_changes(name: str, outcome: Outcome[Any], session: PipelineSession, t
     info = layout.session_info_node(session.completed_steps, session.warnings, info_attrs)
     tx.put(("pipeline", "session_info"), info)
     features = {path[3] for path in outcome.changed if _is_feature(path)}
-    known = set(_listed_features(before, Path(tx.path)))
-    tx.set_attributes((), {"features_extracted": json.dumps(sorted(known | features)), "updated_at": now})
+    listed = set(_listed_features(before, Path(tx.path)))
+    tx.set_attributes((), {"features_extracted": json.dumps(sorted(listed | features)), "updated_at": now})
     if outcome.changed:
         _clear_old_mark(name, before, tx)
     return now

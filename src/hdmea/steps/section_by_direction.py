@@ -159,11 +159,11 @@ def section_by_direction(
     def step(recording: PipelineSession) -> Outcome[DirectionSectionResult]:
         started = time.perf_counter()
         outcome = Outcome(DirectionSectionResult(recording.hdf5_path, movie_name, padding_frames=padding_frames))
-        wanted = _wanted(recording, movie_name, unit_ids, force, outcome.result)
-        if wanted:
+        pending = _wanted(recording, movie_name, unit_ids, force, outcome.result)
+        if pending:
             config = load_stimulus_config(movie_name, config_dir)
             timing = _timing(movie_name, config, on_off_dict_path, stimuli_dir, outcome)
-            _section(recording, movie_name, wanted, timing, config, padding_frames, outcome)
+            _section(recording, movie_name, pending, timing, config, padding_frames, outcome)
         outcome.result.warnings = outcome.warnings
         outcome.result.elapsed_seconds = time.perf_counter() - started
         return outcome
@@ -188,14 +188,14 @@ def _wanted(
     if unknown := [name for name in unit_ids or () if name not in recording.units]:
         raise ConfigurationError(f"no units {', '.join(unknown)}; there are: {', '.join(recording.units) or 'none'}")
     chosen = list(recording.units if unit_ids is None else dict.fromkeys(unit_ids))
-    there = [name for name in chosen if movie in (recording.units[name].get("spike_times_sectioned") or {})]
-    if chosen and not there:
+    sectioned = [name for name in chosen if movie in (recording.units[name].get("spike_times_sectioned") or {})]
+    if chosen and not sectioned:
         message = without_sections(STEP, movie, recording.stimulus.get("section_time") or {})
         raise MissingInputError(message, STEP, "spike_times_sectioned")
-    sections = {name: recording.units[name]["spike_times_sectioned"][movie] for name in there}
-    wanted = [name for name in there if force or DIRECTION_SECTION not in sections[name]]
-    result.units_skipped = len(there) - len(wanted)
-    return wanted
+    sections = {name: recording.units[name]["spike_times_sectioned"][movie] for name in sectioned}
+    pending = [name for name in sectioned if force or DIRECTION_SECTION not in sections[name]]
+    result.units_skipped = len(sectioned) - len(pending)
+    return pending
 
 
 def _timing(
@@ -294,18 +294,18 @@ def _center(recording: PipelineSession, unit: Mapping[str, Any]) -> tuple[float,
     for name, feature in features.items():
         geometry = feature.get(FIELD) if name.startswith(STA_PREFIX) and isinstance(feature, Mapping) else None
         if isinstance(geometry, Mapping):
-            place = [number(geometry.get(axis)) for axis in ("center_row", "center_col")]
-            if np.isfinite(place).all():
-                row, col = to_movie_pixels(place, _factor(recording, feature))
+            center = [number(geometry.get(axis)) for axis in ("center_row", "center_col")]
+            if np.isfinite(center).all():
+                row, col = to_movie_pixels(center, _factor(recording, feature))
                 return float(row), float(col)
     soma = (features.get(IMAGE) or {}).get(SOMA) or {}
-    place = [number(soma.get(axis)) for axis in ("center_corrected_row", "center_corrected_col")]
-    return (place[0], place[1]) if np.isfinite(place).all() else None
+    center = [number(soma.get(axis)) for axis in ("center_corrected_row", "center_corrected_col")]
+    return (center[0], center[1]) if np.isfinite(center).all() else None
 
 
 def _factor(recording: PipelineSession, feature: Mapping[str, Any]) -> float:
-    known = (recording.metadata.get(ALIGNMENT) or {}).get("bar_pixels_per_noise_pixel")
-    return float(BAR_PIXELS / feature["data"].shape[2]) if known is None else number(known)
+    factor = (recording.metadata.get(ALIGNMENT) or {}).get("bar_pixels_per_noise_pixel")
+    return float(BAR_PIXELS / feature["data"].shape[2]) if factor is None else number(factor)
 
 
 def __getattr__(name: str) -> Path:

@@ -159,8 +159,8 @@ def requested_movies(
     with problems.noting():
         path = _table(playlist_file_path, DEFAULT_PLAYLIST_PATH, _SHIPPED_PLAYLIST, _PLAYLISTS)
         if playlist_name is None:
-            known = ", ".join(map(str, read_columns(path, PLAYLIST_COLUMNS)["playlist_name"])) or "none"
-            raise ConfigurationError(f"give a playlist_name (in commands --playlist); {path} has: {known}")
+            names = ", ".join(map(str, read_columns(path, PLAYLIST_COLUMNS)["playlist_name"])) or "none"
+            raise ConfigurationError(f"give a playlist_name (in commands --playlist); {path} has: {names}")
         movies = read_playlist(playlist_name, path)
     with problems.noting():
         path = _table(movie_length_file_path, DEFAULT_MOVIE_LENGTH_PATH, _SHIPPED_LENGTHS, _LENGTHS)
@@ -184,13 +184,13 @@ _PLAYLISTS = _TableSpec("playlists", PLAYLIST_COLUMNS, PLAYLIST_FILE, "playlist_
 _LENGTHS = _TableSpec("movie lengths", LENGTH_COLUMNS, MOVIE_LENGTH_FILE, "movie_length_file_path", "--movie-lengths")
 
 
-def _table(argument: str | Path | None, assigned: str | Path, shipped: Path, wanted: _TableSpec) -> Path:
+def _table(argument: str | Path | None, assigned: str | Path, shipped: Path, spec: _TableSpec) -> Path:
     """The file of a table. Raises `ConfigurationError` where nothing names one."""
-    path = chosen_path(argument, assigned, shipped, (PLAYLIST_DIR_VARIABLE, CONFIG_DIR_VARIABLE), wanted.file)
+    path = chosen_path(argument, assigned, shipped, (PLAYLIST_DIR_VARIABLE, CONFIG_DIR_VARIABLE), spec.file)
     if path is shipped and not path.is_file():
         raise ConfigurationError(
-            f"add_section_time needs {wanted.what}, a CSV file with the columns {', '.join(wanted.columns)}: name it "
-            f"by {wanted.argument} (in commands {wanted.option}), or the directory of {wanted.file} by "
+            f"add_section_time needs {spec.what}, a CSV file with the columns {', '.join(spec.columns)}: name it "
+            f"by {spec.argument} (in commands {spec.option}), or the directory of {spec.file} by "
             f"{PLAYLIST_DIR_VARIABLE}"
         )
     return path

@@ -72,8 +72,8 @@ def add_section_windows(
             raise AlreadyDoneError(f"add_section_windows was done already ({name})")
         windows = _windows(recording, length_s, length_s if step_s is None else step_s)
         recording.stimulus["section_time"] = {**sections, name: windows}
-        made = {"length_s": float(length_s), "step_s": float(length_s if step_s is None else step_s)}
-        recording.metadata[WINDOWS] = {**(recording.metadata.get(WINDOWS) or {}), name: made}
+        window_options = {"length_s": float(length_s), "step_s": float(length_s if step_s is None else step_s)}
+        recording.metadata[WINDOWS] = {**(recording.metadata.get(WINDOWS) or {}), name: window_options}
         return Outcome(True, [("stimulus", "section_time", name), ("metadata", WINDOWS)])
 
     return run_step("add_section_windows", step, hdf5_path, session)

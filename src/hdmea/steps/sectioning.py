@@ -184,14 +184,14 @@ def _checked_margin(pad_margin: Sequence[float]) -> tuple[float, float]:
     return margin[0], margin[1]
 
 
-def _movies(recording: PipelineSession, wanted: Sequence[str] | None) -> list[str]:
+def _movies(recording: PipelineSession, requested: Sequence[str] | None) -> list[str]:
     if not stage1_completed(recording):
         raise MissingInputError(f"{STEP} needs units: run load_recording first", STEP, "units")
     sections = recording.stimulus.get("section_time") or {}
-    movies = list(sections) if wanted is None else list(dict.fromkeys(wanted))
+    movies = list(sections) if requested is None else list(dict.fromkeys(requested))
     if not movies or (missing := [movie for movie in movies if movie not in sections]):
-        what = f"sections of {', '.join(missing)}" if movies else "sections"
-        message = f"{STEP} needs {what} in stimulus/section_time: run add_section_time (or add_section_windows) first"
+        needed = f"sections of {', '.join(missing)}" if movies else "sections"
+        message = f"{STEP} needs {needed} in stimulus/section_time: run add_section_time (or add_section_windows) first"
         raise MissingInputError(message, STEP, "section_time")
     return movies
 

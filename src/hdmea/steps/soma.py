@@ -61,16 +61,16 @@ def extract_soma_geometry(
     """
 
     def step(recording: PipelineSession) -> Outcome[StepResult]:
-        there = _units_with(recording, IMAGE, STEP, "load_recording_with_eimage_sta")
-        wanted = [name for name in there if force or not has_part(recording.units[name], IMAGE, GEOMETRY)]
+        with_image = _units_with(recording, IMAGE, STEP, "load_recording_with_eimage_sta")
+        pending = [name for name in with_image if force or not has_part(recording.units[name], IMAGE, GEOMETRY)]
 
         def compute(unit_id: str, unit: Unit) -> tuple[dict[str, Any], str]:
-            found = soma_geometry(np.asarray(feature_data(unit, IMAGE)), image_scale(recording, unit))
-            return soma_record(found), found.reason
+            geometry = soma_geometry(np.asarray(feature_data(unit, IMAGE)), image_scale(recording, unit))
+            return soma_record(geometry), geometry.reason
 
-        def store(unit_id: str, unit: Unit, found: dict[str, Any]) -> tuple[str, ...]:
-            return put_part(unit_id, unit, IMAGE, GEOMETRY, found)
+        def store(unit_id: str, unit: Unit, record: dict[str, Any]) -> tuple[str, ...]:
+            return put_part(unit_id, unit, IMAGE, GEOMETRY, record)
 
-        return run_units(STEP, recording, wanted, len(there) - len(wanted), compute, store)
+        return run_units(STEP, recording, pending, len(with_image) - len(pending), compute, store)
 
     return run_step(STEP, step, hdf5_path, session)

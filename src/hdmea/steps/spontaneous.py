@@ -48,8 +48,8 @@ def activity_of(recording: PipelineSession, step: str) -> Activity:
 
 def place_um(unit: Mapping[str, Any], pitch: float) -> tuple[float, float]:
     """As the source says it in µm, else from the electrode, counted from 1, and the pitch."""
-    told = unit.get("unit_meta") or {}
-    x, y = number(told.get("x_um")), number(told.get("y_um"))
+    meta = unit.get("unit_meta") or {}
+    x, y = number(meta.get("x_um")), number(meta.get("y_um"))
     if np.isfinite(x) and np.isfinite(y):
         return x, y
     column, row = number(unit.get("col")), number(unit.get("row"))
@@ -64,9 +64,9 @@ def options_from(kind: type[Options], given: Options | Mapping[str, Any] | None,
         return given
     if given is not None and not isinstance(given, Mapping):
         raise ConfigurationError(f"{step}: options must be a {kind.__name__} or a dict of its fields, not {given!r}")
-    known = [one.name for one in fields(kind)]  # type: ignore[arg-type]
-    if unknown := sorted(set(map(str, given or {})) - set(known)):
-        raise ConfigurationError(f"{step}: no option is called {', '.join(unknown)}; {there_are(unknown[0], known)}")
+    names = [one.name for one in fields(kind)]  # type: ignore[arg-type]
+    if unknown := sorted(set(map(str, given or {})) - set(names)):
+        raise ConfigurationError(f"{step}: no option is called {', '.join(unknown)}; {there_are(unknown[0], names)}")
     try:
         return kind(**(given or {}))
     except (TypeError, ValueError) as error:

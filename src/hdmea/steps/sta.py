@@ -164,13 +164,13 @@ def noise_movie(recording: PipelineSession) -> str:
 
 def _find_noise_movie_from_session(section_time: Mapping[str, Any]) -> str:
     """The one movie among sections whose name contains "noise". `ValueError` that says which there are otherwise."""
-    found = [movie for movie in section_time if "noise" in movie.lower()]
+    movies = [movie for movie in section_time if "noise" in movie.lower()]
     needed = f"{STEP} needs one movie whose name contains 'noise', and there are"
-    if not found:
+    if not movies:
         raise MissingMovieError(f"{needed} none among {', '.join(section_time)}", STEP, "section_time")
-    if len(found) > 1:
-        raise ValueError(f"{needed} several: {', '.join(found)}")
-    return str(found[0])
+    if len(movies) > 1:
+        raise ValueError(f"{needed} several: {', '.join(movies)}")
+    return str(movies[0])
 
 
 def _compute(
@@ -183,25 +183,25 @@ def _compute(
     outcome: Outcome[STAResult],
 ) -> None:
     trains = _first_trials(recording, movie, outcome)
-    wanted = [unit_id for unit_id in trains if force or not _has_sta(recording.units[unit_id], movie)]
-    _warn_of_other_range(recording, movie, cover_range, set(trains) - set(wanted))
-    if not wanted:
+    pending = [unit_id for unit_id in trains if force or not _has_sta(recording.units[unit_id], movie)]
+    _warn_of_other_range(recording, movie, cover_range, set(trains) - set(pending))
+    if not pending:
         return
     frames = _load_stimulus_movie(movie, stimuli_dir)
     _warn_of_short_movie(recording, movie, len(frames), outcome)
     _warn_of_correlated_movie(movie, frames, outcome)
-    spikes, offsets = to_ragged([trains[unit_id] for unit_id in wanted])
+    spikes, offsets = to_ragged([trains[unit_id] for unit_id in pending])
     shown = convert_sample_index_to_frame(spikes, frame_timestamps_of(recording, STEP)) - first_frame(recording, movie)
     images, counts = triggered_average(frames, shown, offsets, cover_range, threads=threads)
     totals = np.diff(offsets).tolist()
-    for unit_id, image, count, total in zip(wanted, images, counts.tolist(), totals, strict=True):
+    for unit_id, image, count, total in zip(pending, images, counts.tolist(), totals, strict=True):
         if count == 0:
             outcome.warn(f"{unit_id}: no spike contributes to the STA of {movie}: it is NaN")
         figures = {"n_spikes": count, "n_spikes_excluded": total - count, "cover_range": cover_range}
         features = recording.units[unit_id].setdefault("features", {})
         features[sta_feature(movie)] = {"data": image, "metadata": figures}
         outcome.changed.append(("units", unit_id, "features", sta_feature(movie)))
-    outcome.result.units_processed = len(wanted)
+    outcome.result.units_processed = len(pending)
 
 
 def _has_sta(unit: dict[str, Any], movie: str) -> bool:
@@ -252,9 +252,9 @@ def _warn_of_other_range(
 ) -> None:
     """Log that what is there was asked for otherwise: of the call alone, so nothing is kept with the session."""
     for unit_id in sorted(skipped):
-        known = recording.units[unit_id]["features"][sta_feature(movie)].get("metadata", {}).get("cover_range")
-        if known is not None and tuple(known) != cover_range:
-            logger.warning("the STA that is there covers frames %s: pass force=True to compute it anew", tuple(known))
+        covered = recording.units[unit_id]["features"][sta_feature(movie)].get("metadata", {}).get("cover_range")
+        if covered is not None and tuple(covered) != cover_range:
+            logger.warning("the STA that is there covers frames %s: pass force=True to compute it anew", tuple(covered))
             return
 
 
@@ -315,11 +315,11 @@ def first_frame(recording: PipelineSession, movie: str) -> int:
 
 
 def _warn_of_correlated_movie(movie: str, frames: npt.NDArray[Any], outcome: Outcome[STAResult]) -> None:
-    found = movie_correlation(frames, hold_frames(frames))
-    if found.correlated:
+    correlation = movie_correlation(frames, hold_frames(frames))
+    if correlation.correlated:
         outcome.warn(
-            f"{movie} is correlated with itself ({found.largest:.2f}): receptive fields in its averages are wider and "
-            "longer than they are; extract_rf_geometry(whiten=True) takes that out"
+            f"{movie} is correlated with itself ({correlation.largest:.2f}): receptive fields in its averages are "
+            "wider and longer than they are; extract_rf_geometry(whiten=True) takes that out"
         )
 
 

@@ -76,11 +76,11 @@ def compute_stc(
         started = time.perf_counter()
         movie = movie_name or sta.noise_movie(recording)
         feature = sta_feature(movie)
-        there = units_with(recording, feature, STEP, "compute_sta")
-        wanted = [unit_id for unit_id in there if force or not has_part(recording.units[unit_id], feature, PART)]
-        outcome = Outcome(StepResult(recording.hdf5_path, STEP, units_skipped=len(there) - len(wanted)))
-        if wanted:
-            _compute(recording, movie, wanted, stimuli_dir, outcome)
+        with_sta = units_with(recording, feature, STEP, "compute_sta")
+        pending = [unit_id for unit_id in with_sta if force or not has_part(recording.units[unit_id], feature, PART)]
+        outcome = Outcome(StepResult(recording.hdf5_path, STEP, units_skipped=len(with_sta) - len(pending)))
+        if pending:
+            _compute(recording, movie, pending, stimuli_dir, outcome)
         outcome.result.elapsed_seconds = time.perf_counter() - started
         return outcome
 
@@ -90,20 +90,20 @@ def compute_stc(
 def _compute(
     recording: PipelineSession,
     movie: str,
-    wanted: list[str],
+    pending: list[str],
     stimuli_dir: str | Path | None,
     outcome: Outcome[StepResult],
 ) -> None:
     frames, feature = sta._load_stimulus_movie(movie, stimuli_dir), sta_feature(movie)
-    trains = [sta.frames_of_first_trial(recording, movie, recording.units[unit_id]) for unit_id in wanted]
-    found = second_order_fields(frames, [np.empty(0, np.int64) if one is None else one for one in trains])
-    for unit_id, one in zip(wanted, found, strict=True):
+    trains = [sta.frames_of_first_trial(recording, movie, recording.units[unit_id]) for unit_id in pending]
+    fields = second_order_fields(frames, [np.empty(0, np.int64) if one is None else one for one in trains])
+    for unit_id, one in zip(pending, fields, strict=True):
         path = put_part(unit_id, recording.units[unit_id], feature, PART, second_order_record(one))
         outcome.changed.append(path)
-    reasons = {unit_id: one.reason for unit_id, one in zip(wanted, found, strict=True) if one.reason}
+    reasons = {unit_id: one.reason for unit_id, one in zip(pending, fields, strict=True) if one.reason}
     for message in without_result(STEP, {name: why for name, why in reasons.items() if "spikes" in why}):
         outcome.warn(message)
     result = outcome.result
     result.failed_units = list(reasons)
-    result.units_processed, result.units_failed = len(wanted), len(reasons)
+    result.units_processed, result.units_failed = len(pending), len(reasons)
     result.warnings = outcome.warnings

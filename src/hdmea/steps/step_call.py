@@ -50,10 +50,10 @@ class StepCall:
 
     def check_names(self) -> None:
         """Raise `ConfigurationError` for an unknown step, and for arguments that it does not take."""
-        known = self.row.parameters()
-        if unknown := sorted(set(self.arguments) - set(known)):
+        names = self.row.parameters()
+        if unknown := sorted(set(self.arguments) - set(names)):
             raise ConfigurationError(
-                f"{self.name} takes no {', '.join(unknown)} here; {there_are(unknown[0], sorted(known))}"
+                f"{self.name} takes no {', '.join(unknown)} here; {there_are(unknown[0], sorted(names))}"
             )
 
     def check(self) -> None:
@@ -77,11 +77,11 @@ class StepCall:
 
         Raises `MissingInputError` for a missing input of a step that is not optional, and what the step raises.
         """
-        own = dict(self.arguments)
-        is_optional = bool(own.pop(OPTIONAL, False))
+        arguments = dict(self.arguments)
+        is_optional = bool(arguments.pop(OPTIONAL, False))
         where = {"session": session} if session is not None else {"hdf5_path": hdf5_path}
         try:
-            return self.row.function(**own, **where, **by_runner), ""
+            return self.row.function(**arguments, **where, **by_runner), ""
         except MissingInputError as error:
             if not is_optional:
                 raise

@@ -97,11 +97,11 @@ def measure_synchrony(
             "count_correlation": partial(count_correlation_of, bin_s=count_bin_s),
         }
         try:
-            found = _measured(activity, measures, edges_um, shifts, seed)
+            measured = _measured(activity, measures, edges_um, shifts, seed)
         except ValueError as error:
             raise ConfigurationError(f"{STEP}: {error}") from error
-        own = {"dt_s": float(dt_s), "count_bin_s": float(count_bin_s), "shifts": int(shifts), "seed": int(seed)}
-        recording.metadata[SYNCHRONY] = {"version": VERSION, **own, "unit_ids": activity.unit_ids, **found}
+        options = {"dt_s": float(dt_s), "count_bin_s": float(count_bin_s), "shifts": int(shifts), "seed": int(seed)}
+        recording.metadata[SYNCHRONY] = {"version": VERSION, **options, "unit_ids": activity.unit_ids, **measured}
         outcome.changed.append(("metadata", SYNCHRONY))
         outcome.result.units_processed = len(activity.unit_ids)
         outcome.result.elapsed_seconds = time.perf_counter() - started
@@ -118,16 +118,16 @@ def _measured(
     seed: int,
 ) -> dict[str, Any]:
     places = activity.known_places
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, measure in measures.items():
         matrix = measure(activity.trains)
         if name == "sttc":
             pairs = matrix[np.triu_indices(len(matrix), 1)]
-            known = pairs[~np.isnan(pairs)]
-            found["sttc"] = matrix.astype(np.float32)
-            found["sttc_mean"] = float(known.mean()) if len(known) else float("nan")
+            defined = pairs[~np.isnan(pairs)]
+            values["sttc"] = matrix.astype(np.float32)
+            values["sttc_mean"] = float(defined.mean()) if len(defined) else float("nan")
         if places is not None and np.isfinite(places).all(axis=1).sum() > 1:
             null = null_matrices(activity.trains, measure, shifts, seed)
             profile = over_distance(matrix, places, edges_um=edges_um, null=null, seed=seed)
-            found[f"{name}_over_distance"] = distance_record(profile)
-    return found
+            values[f"{name}_over_distance"] = distance_record(profile)
+    return values

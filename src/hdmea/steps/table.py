@@ -82,13 +82,13 @@ class Step:
 
     def parameters(self) -> list[str]:
         """Names of the arguments that a flow, a recipe or an option may give."""
-        own = [name for name in inspect.signature(self.function).parameters if name not in SET_BY_THE_RUNNER]
-        return own if self.loads is not None else [*own, OPTIONAL]
+        names = [name for name in inspect.signature(self.function).parameters if name not in SET_BY_THE_RUNNER]
+        return names if self.loads is not None else [*names, OPTIONAL]
 
     def defaults(self) -> dict[str, Any]:
         """Values that the function takes where an argument is not given."""
-        own = inspect.signature(self.function).parameters.values()
-        return {one.name: one.default for one in own if one.default is not inspect.Parameter.empty}
+        parameters = inspect.signature(self.function).parameters.values()
+        return {one.name: one.default for one in parameters if one.default is not inspect.Parameter.empty}
 
 
 # For the runner, not the function, of every step that does not load: true skips the step, with a warning, in a
@@ -242,23 +242,23 @@ def check_order(names: Sequence[str]) -> None:
     first, *others = [step_named(name) for name in names]
     if first.loads is None:
         raise ConfigurationError(f"the first step must be one of {', '.join(loading_steps())}, not {first.name}")
-    made = set(first.makes)
+    made_so_far = set(first.makes)
     for step in others:
         if step.loads is not None:
             raise ConfigurationError(f"{step.name} loads a recording: it can only be the first step")
-        if missing := [place for place in step.needs if place not in made]:
+        if missing := [need for need in step.needs if need not in made_so_far]:
             makers = [row.name for row in _ROWS if set(missing) & set(row.makes)]
             raise ConfigurationError(
                 f"{step.name} needs {', '.join(missing)}, which no step before it makes: "
                 f"put {' or '.join(makers)} before it"
             )
-        made.update(step.makes)
+        made_so_far.update(step.makes)
 
 
 def metadata_of_steps() -> set[str]:
     """The metadata that steps on a loaded recording make: what a new load makes void."""
-    made = (place.partition("/") for step in _ROWS if step.loads is None for place in step.makes)
-    return {name for top, _, name in made if top == "metadata" and name}
+    paths = (path.partition("/") for step in _ROWS if step.loads is None for path in step.makes)
+    return {name for top, _, name in paths if top == "metadata" and name}
 
 
 def exported_names() -> dict[str, str]:

@@ -68,14 +68,14 @@ def add_cmtr_unit_info(
     def step(recording: PipelineSession) -> Outcome[StepResult]:
         if not recording.units:
             raise MissingInputError(f"{UNIT_STEP} needs units: run load_recording first", UNIT_STEP, "units")
-        wanted = [
+        pending = [
             unit_id for unit_id, unit in recording.units.items() if force or MARK not in (unit.get("unit_meta") or {})
         ]
-        outcome = Outcome(StepResult(recording.hdf5_path, UNIT_STEP, units_skipped=len(recording.units) - len(wanted)))
-        if not wanted:
+        outcome = Outcome(StepResult(recording.hdf5_path, UNIT_STEP, units_skipped=len(recording.units) - len(pending)))
+        if not pending:
             return outcome
         tables = CmtrRecording(_source(recording, "cmtr_path", cmtr_path, UNIT_STEP)).unit_tables()
-        for unit_id in wanted:
+        for unit_id in pending:
             if (table := tables.get(unit_id)) is None:
                 outcome.result.failed_units.append(unit_id)
                 continue

@@ -81,10 +81,10 @@ def find_waves(
         trains = activity.trains
         if activity.known_places is None:
             outcome.warn(f"{STEP}: no unit has a place, so waves are units that burst at once, without speed")
-        found = waves_in(trains, activity.known_places, chosen)
+        waves = waves_in(trains, activity.known_places, chosen)
         active = int((trains.counts >= chosen.min_spikes).sum())
-        measures = wave_measures(found, spikes=len(trains.times), units=active, duration_s=trains.duration_s)
-        recording.metadata[WAVES] = waves_record(found, measures, activity.unit_ids, chosen)
+        measures = wave_measures(waves, spikes=len(trains.times), units=active, duration_s=trains.duration_s)
+        recording.metadata[WAVES] = waves_record(waves, measures, activity.unit_ids, chosen)
         outcome.changed.append(("metadata", WAVES))
         outcome.result.units_processed, outcome.result.warnings = len(activity.unit_ids), outcome.warnings
         outcome.result.elapsed_seconds = time.perf_counter() - started

@@ -140,5 +140,5 @@ class LibraryDiedError(CorruptFileError):
 
 def error_of(path: str, message: dict[str, Any]) -> CorruptFileError:
     """The error that a message of the child tells."""
-    problems = [(str(where), str(what)) for where, what in message.get("problems", ())]
+    problems = [(str(where), str(problem)) for where, problem in message.get("problems", ())]
     return (MissingFilterError if message.get("filter") else CorruptFileError)(path, message["error"], problems)

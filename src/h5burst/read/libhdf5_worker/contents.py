@@ -23,32 +23,32 @@ def describe(path: str) -> Iterator[Described]:
         waiting = [(f"/{name}", file, name) for name in reversed(list(file))]
         seen = {h5py.h5o.get_info(file.id).addr}
         while waiting:
-            place, parent, name = waiting.pop()
+            object_path, parent, name = waiting.pop()
             try:
-                with naming_damage(path, place):
+                with naming_damage(path, object_path):
                     link = parent.get(name, getlink=True)
                     if not isinstance(link, h5py.HardLink):
-                        yield Described(place, f"link to {getattr(link, 'filename', '')}{link.path}")
+                        yield Described(object_path, f"link to {getattr(link, 'filename', '')}{link.path}")
                         continue
                     item = parent[name]
-                    described = _described(place, item, read_attributes(item))
+                    described = _described(object_path, item, read_attributes(item))
                     address = h5py.h5o.get_info(item.id).addr
                     below = list(item) if isinstance(item, h5py.Group) and address not in seen else []
             except CorruptFileError as error:
-                yield Described(place, f"cannot be read: {error.what.removeprefix(f'{place}: ')}")
+                yield Described(object_path, f"cannot be read: {error.what.removeprefix(f'{object_path}: ')}")
                 continue
             seen.add(address)
             yield described
-            waiting += [(f"{place}/{child}", item, child) for child in reversed(below)]
+            waiting += [(f"{object_path}/{child}", item, child) for child in reversed(below)]
 
 
-def _described(place: str, item: Any, attributes: dict[str, Any]) -> Described:
+def _described(object_path: str, item: Any, attributes: dict[str, Any]) -> Described:
     if isinstance(item, h5py.Group):
-        return Described(place, "group", attributes, hard_links=_links(item))
+        return Described(object_path, "group", attributes, hard_links=_links(item))
     if not isinstance(item, h5py.Dataset):
-        return Described(place, "datatype", attributes)
+        return Described(object_path, "datatype", attributes)
     return Described(
-        place,
+        object_path,
         "dataset",
         attributes,
         shape=item.shape,

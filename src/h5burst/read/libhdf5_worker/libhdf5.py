@@ -68,8 +68,8 @@ def naming_damage(path: str, name: str) -> Iterator[None]:
     except CorruptFileError:
         raise
     except TypeError as error:
-        what = f"numpy has no type for what it holds, which may be sound ({error})"
-        raise CorruptFileError(path, f"{name}: {what}") from error
+        problem = f"numpy has no type for what it holds, which may be sound ({error})"
+        raise CorruptFileError(path, f"{name}: {problem}") from error
     except (OSError, RuntimeError, ValueError, KeyError, OverflowError, MemoryError) as error:
         text = error.args[0] if error.args else type(error).__name__
         raise CorruptFileError(path, f"{name}: {text}") from error
@@ -107,8 +107,8 @@ def read_box(path: str, name: str, box: Sequence[tuple[int, int]]) -> np.ndarray
         dataset = file[name]
         edges = tuple(slice(*edge) for edge in box)
         rank = len(dataset.shape)
-        found = read_elements(dataset, edges[:rank] or ...)
-        return found[(slice(None),) * rank + edges[rank:]] if edges[rank:] else found  # axes of an array datatype
+        values = read_elements(dataset, edges[:rank] or ...)
+        return values[(slice(None),) * rank + edges[rank:]] if edges[rank:] else values  # axes of an array datatype
 
 
 def read_storage(path: str, name: str) -> Array:
@@ -140,10 +140,10 @@ def read_elements(dataset: h5py.Dataset, selection: Any = ...) -> np.ndarray[Any
     if text is not None and text.length is None and text.encoding == "utf-8":
         words: np.ndarray[Any, Any] = np.asarray(dataset.asstr(errors="surrogateescape")[selection], dtype=object)
         return words
-    found: np.ndarray[Any, Any] = np.asarray(dataset[selection])
-    if found.dtype.hasobject:
-        found = _settled(found, dataset, dataset.dtype)
-    return found
+    values: np.ndarray[Any, Any] = np.asarray(dataset[selection])
+    if values.dtype.hasobject:
+        values = _settled(values, dataset, dataset.dtype)
+    return values
 
 
 def _refuse_missing_filters(dataset: h5py.Dataset) -> None:
@@ -152,8 +152,8 @@ def _refuse_missing_filters(dataset: h5py.Dataset) -> None:
     for index in range(creation.get_nfilters()):
         number, _, _, name = creation.get_filter(index)
         if not h5py.h5z.filter_avail(number):
-            what = describe_missing(number, name.decode("utf-8", "replace"))
-            raise MissingFilterError(dataset.file.filename, f"{dataset.name}: {what}")
+            reason = describe_missing(number, name.decode("utf-8", "replace"))
+            raise MissingFilterError(dataset.file.filename, f"{dataset.name}: {reason}")
 
 
 def _refuse_pipes(dataset: h5py.Dataset) -> None:
@@ -164,9 +164,9 @@ def _refuse_pipes(dataset: h5py.Dataset) -> None:
     names = [name for name, _, _ in dataset.external or ()]
     names += [source.file_name for source in dataset.virtual_sources()] if dataset.is_virtual else []
     for name in set(names):
-        for place in (os.path.join(os.path.dirname(dataset.file.filename), name), name):  # where libhdf5 looks
-            if os.path.exists(place) and not os.path.isfile(place) and not os.path.isdir(place):
-                raise CorruptFileError(dataset.file.filename, f"{dataset.name}: {place} is not a regular file")
+        for candidate in (os.path.join(os.path.dirname(dataset.file.filename), name), name):  # where libhdf5 looks
+            if os.path.exists(candidate) and not os.path.isfile(candidate) and not os.path.isdir(candidate):
+                raise CorruptFileError(dataset.file.filename, f"{dataset.name}: {candidate} is not a regular file")
 
 
 def _settled(array: np.ndarray[Any, Any], item: h5py.HLObject, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -186,8 +186,8 @@ def _settled(array: np.ndarray[Any, Any], item: h5py.HLObject, dtype: np.dtype[A
     text, inner = h5py.check_string_dtype(dtype), np.dtype(h5py.check_vlen_dtype(dtype) or object)
     is_utf8 = text is not None and text.encoding == "utf-8"
     out = np.empty(array.shape, dtype=object)
-    for place in np.ndindex(array.shape):
-        value = array[place]
+    for index in np.ndindex(array.shape):
+        value = array[index]
         if isinstance(value, (h5py.Reference, h5py.RegionReference)):
             value = _referred(value, item)
         elif isinstance(value, np.ndarray) and value.dtype.hasobject:
@@ -196,7 +196,7 @@ def _settled(array: np.ndarray[Any, Any], item: h5py.HLObject, dtype: np.dtype[A
             value = value.view(inner) if value.dtype == inner or _swaps_sequences() else value.astype(inner)
         elif is_utf8 and isinstance(value, bytes):
             value = value.decode("utf-8", "surrogateescape")
-        out[place] = value
+        out[index] = value
     return out
 
 
@@ -213,11 +213,11 @@ def _swaps_sequences() -> bool:
 def _referred(reference: Any, item: h5py.HLObject) -> Reference:
     is_region = isinstance(reference, h5py.RegionReference)
     try:
-        found = h5py.h5r.get_name(reference, item.id) if reference else None
+        target_name = h5py.h5r.get_name(reference, item.id) if reference else None
     except (ValueError, RuntimeError, OSError):
-        found = None  # what it referred to is gone
-    elements = _elements(reference, item) if is_region and found else ""
-    return Reference("" if found is None else found.decode("utf-8", "surrogateescape"), is_region, elements)
+        target_name = None  # what it referred to is gone
+    elements = _elements(reference, item) if is_region and target_name else ""
+    return Reference("" if target_name is None else target_name.decode("utf-8", "surrogateescape"), is_region, elements)
 
 
 def _elements(reference: Any, item: h5py.HLObject) -> str:
@@ -261,8 +261,8 @@ def _attribute(target: h5py.HLObject, name: str) -> Any:
     elif isinstance(value, np.integer) and h5py.check_enum_dtype(target.attrs.get_id(name).dtype) is not None:
         return np.array(value, target.attrs.get_id(name).dtype)
     elif isinstance(value, (np.ndarray, np.void)) and value.dtype.hasobject:
-        found = _settled(np.asarray(value), target, target.attrs.get_id(name).dtype)
-        value = found if isinstance(value, np.ndarray) else found[()]
+        settled = _settled(np.asarray(value), target, target.attrs.get_id(name).dtype)
+        value = settled if isinstance(value, np.ndarray) else settled[()]
     return value
 
 
@@ -308,16 +308,16 @@ class _Walk:
         for link in group:
             below = (*names, unescape(link))
             where = "/" + "/".join(below)
-            member = made = None
+            member = child = None
             try:
                 with naming_damage(self._path, where):
                     member = _member(group, link)
-                    made = self.node(member, below, above) if member is not None else None
+                    child = self.node(member, below, above) if member is not None else None
             except CorruptFileError as error:
-                made = self._damaged(where, error)
-            if made is not None:
-                children[unescape(link)] = made
-            kept = _kept_link(group, link, made, isinstance(member, h5py.Datatype))
+                child = self._damaged(where, error)
+            if child is not None:
+                children[unescape(link)] = child
+            kept = _kept_link(group, link, child, isinstance(member, h5py.Datatype))
             if kept is not None:
                 links[unescape(link)] = kept
         return children
@@ -343,10 +343,14 @@ def _kept_link(group: h5py.Group, link: str, node: Node | None, is_type: bool) -
     if is_type:
         dtype = group[link].dtype
         return CommittedType(None if dtype.hasobject else dtype)
-    found = group.get(link, getlink=True)
-    if isinstance(found, h5py.SoftLink):
-        return SoftLink(found.path, node)
-    return ExternalLink(found.filename, found.path, node) if isinstance(found, h5py.ExternalLink) else None
+    stored_link = group.get(link, getlink=True)
+    if isinstance(stored_link, h5py.SoftLink):
+        return SoftLink(stored_link.path, node)
+    return (
+        ExternalLink(stored_link.filename, stored_link.path, node)
+        if isinstance(stored_link, h5py.ExternalLink)
+        else None
+    )
 
 
 def _kept_storage(dataset: h5py.Dataset) -> Storage | None:

@@ -130,8 +130,8 @@ def _pack_dtype(dtype: np.dtype[Any]) -> Any:
         return _pack_objects(dtype)
     message = h5py.h5t.py_create(dtype, logical=True).encode()[2:]
     try:
-        found = datatype.decode(message)
-        if found.dtype == dtype and not found.subshape:
+        decoded = datatype.decode(message)
+        if decoded.dtype == dtype and not decoded.subshape:
             return {"message": base64.b64encode(message).decode()}
     except (UnsupportedFeatureError, CorruptStructureError):
         pass
@@ -150,14 +150,14 @@ def _unpack_dtype(packed: Any) -> np.dtype[Any]:
 
 
 def _unpack_objects(packed: dict[str, Any]) -> np.dtype[Any]:
-    found: Any
+    dtype: Any
     if "text" in packed:
-        found = h5py.string_dtype(packed["text"])
+        dtype = h5py.string_dtype(packed["text"])
     elif "references" in packed:
-        found = h5py.regionref_dtype if packed["references"] else h5py.ref_dtype
+        dtype = h5py.regionref_dtype if packed["references"] else h5py.ref_dtype
     else:
-        found = h5py.vlen_dtype(_unpack_dtype(packed["sequences"]))
-    return cast("np.dtype[Any]", found)
+        dtype = h5py.vlen_dtype(_unpack_dtype(packed["sequences"]))
+    return cast("np.dtype[Any]", dtype)
 
 
 def _tuples(descr: Any) -> Any:
@@ -229,15 +229,15 @@ class _Unpacker:
         shape = tuple(packed["shape"])
         if "items" in packed:
             out = np.empty(len(packed["items"]), _unpack_dtype(packed.get("type", "O")))
-            for place, item in enumerate(packed["items"]):
-                out[place] = self.unpack(item)
+            for i, item in enumerate(packed["items"]):
+                out[i] = self.unpack(item)
             return out.reshape(shape)
         if "fields" in packed:
             fields = [(name, self._array(field)) for name, field in packed["fields"]]
-            made = np.empty(shape, [(name, field.dtype, field.shape[len(shape) :]) for name, field in fields])
+            records = np.empty(shape, [(name, field.dtype, field.shape[len(shape) :]) for name, field in fields])
             for name, field in fields:
-                made[name] = field
-            return made
+                records[name] = field
+            return records
         data, self._payload = self._payload[: packed["size"]], self._payload[packed["size"] :]
         return np.frombuffer(bytearray(data), _unpack_dtype(packed["type"])).reshape(shape)
 

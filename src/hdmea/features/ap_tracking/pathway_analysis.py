@@ -132,9 +132,9 @@ def calculate_optimal_intersection(
     """
     given = list(pathways.values() if isinstance(pathways, Mapping) else pathways)
     rows = [[_entry(one, name) for name in ("start_x", "start_y", "direction_angle")] for one in given]
-    known = np.array(rows, np.float64).reshape(-1, 3)
-    known = known[np.isfinite(known).all(axis=1)]
-    head = find_nerve_head(known[:, :2], known[:, 2])
+    axons = np.array(rows, np.float64).reshape(-1, 3)
+    axons = axons[np.isfinite(axons).all(axis=1)]
+    head = find_nerve_head(axons[:, :2], axons[:, 2])
     if head.status != "position":
         return None
     return APIntersection(head.x, head.y, head.rmse**2, head.rmse, head.n_cells_used, head.method)

@@ -79,10 +79,10 @@ def _described(text: str) -> tuple[int | None, float | None]:
 def grid_labels(side: int) -> list[str]:
     """Labels of the electrodes of a square, column by column, without the corners that the vendor leaves out."""
     cut = {8: 1, 12: 3, 16: 1}[side]  # electrodes that a corner's triangle lacks along an edge
-    found = []
+    labels = []
     for column in range(side):
         for row in range(side):
             from_corner = min(column, side - 1 - column) + min(row, side - 1 - row)
             if from_corner >= cut:
-                found.append(f"{column + 1}{row + 1}" if side == 8 else f"{LETTERS[column]}{row + 1}")
-    return found
+                labels.append(f"{column + 1}{row + 1}" if side == 8 else f"{LETTERS[column]}{row + 1}")
+    return labels

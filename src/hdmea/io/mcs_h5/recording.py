@@ -94,12 +94,12 @@ class McsRecording:
 
     def stream(self, name: str) -> McsStream:
         """The stream of that name ("EventStream/Stream_0") or label. `KeyError` lists those that there are."""
-        found = [one for one in self.streams if name in (one.name, one.label)]
-        if len(found) != 1:
-            problem = f"{len(found)} streams are called" if found else "there is no stream"
-            known = "; ".join(f"{one.name} ({one.label})" for one in self.streams)
-            raise KeyError(f"{self.path}: {problem} {name!r} in recording {self.number}; there are: {known or 'none'}")
-        return found[0]
+        streams = [one for one in self.streams if name in (one.name, one.label)]
+        if len(streams) != 1:
+            problem = f"{len(streams)} streams are called" if streams else "there is no stream"
+            names = "; ".join(f"{one.name} ({one.label})" for one in self.streams)
+            raise KeyError(f"{self.path}: {problem} {name!r} in recording {self.number}; there are: {names or 'none'}")
+        return streams[0]
 
     def _streams(self, kind: Callable[[str, int, Path, Mapping[str, Any], Group], StreamT]) -> tuple[StreamT, ...]:
         folder = kind.__name__  # type: ignore[attr-defined]
@@ -147,7 +147,7 @@ class McsFile:
 
     @property
     def program(self) -> str:
-        return " ".join(filter(None, (records.text(self.meta.get(f"Program{what}")) for what in ("Name", "Version"))))
+        return " ".join(filter(None, (records.text(self.meta.get(f"Program{part}")) for part in ("Name", "Version"))))
 
     @property
     def date(self) -> datetime | None:
@@ -162,8 +162,8 @@ class McsFile:
         for one in self.recordings:
             if one.number == number:
                 return one
-        known = ", ".join(str(one.number) for one in self.recordings)
-        raise KeyError(f"{self.path} has no recording {number}; it has {known or 'none'}")
+        numbers = ", ".join(str(one.number) for one in self.recordings)
+        raise KeyError(f"{self.path} has no recording {number}; it has {numbers or 'none'}")
 
 
 def read_mcs(path: str | os.PathLike[str]) -> McsFile:
@@ -230,11 +230,11 @@ def is_mcs_h5(path: Path) -> bool:
 
 def _numbered(parent: Group, prefix: str) -> dict[int, Group]:
     """The groups `{prefix}_N` by N, in its order."""
-    found = {}
+    groups = {}
     for name, group in mcs_format.groups_in(parent).items():
         if match := re.fullmatch(rf"{prefix}_(\d{{1,9}})", name):
-            found[int(match[1])] = group
-    return dict(sorted(found.items()))
+            groups[int(match[1])] = group
+    return dict(sorted(groups.items()))
 
 
 def _what_it_is(tree: Group) -> str:

@@ -424,8 +424,8 @@ class _EntityStream(McsStream, Sequence[EntityT], Generic[EntityT]):
     def entities(self) -> tuple[EntityT, ...]:
         rows = records.table_rows(self.group, self.TABLE, self.path)
         by_number = {int(row[self.NUMBER]): row for row in rows}
-        found = [self._entity(number, by_number[number]) for number in sorted(by_number)]
-        return tuple(one for one in found if one is not None)
+        entities = [self._entity(number, by_number[number]) for number in sorted(by_number)]
+        return tuple(one for one in entities if one is not None)
 
     def _entity(self, number: int, row: Mapping[str, Any]) -> EntityT | None:
         raise NotImplementedError
@@ -523,16 +523,16 @@ class SegmentStream(_EntityStream["SegmentEntity | AverageEntity"]):
         dimensions = 2 if len(channels) == 1 and not self.holds_averages else 3
         shape, stamped = np.shape(stored), np.shape(stamps)
         if len(shape) not in (dimensions, 3) or shape[-1] != stamped[1]:
-            what = f"{self.name}/{names[0]} has shape {shape}, its times {stamped}"
-            raise DataLoadError(f"{self.path}: {what}", self.path)
+            shapes = f"{self.name}/{names[0]} has shape {shape}, its times {stamped}"
+            raise DataLoadError(f"{self.path}: {shapes}", self.path)
         kind = AverageEntity if self.holds_averages else SegmentEntity
         pre, post = (int(row.get(name, 0)) for name in ("PreInterval", "PostInterval"))
         return kind(number, channels, pre, post, row, stored, stamps, self.path)
 
     def _channels(self, number: int, row: Mapping[str, Any]) -> tuple[McsChannel, ...]:
-        own = records.numbers(row.get("SourceChannelIDs"))
-        if not own or not set(own) <= self.source_channels.keys():
+        channel_ids = records.numbers(row.get("SourceChannelIDs"))
+        if not channel_ids or not set(channel_ids) <= self.source_channels.keys():
             raise DataLoadError(
                 f"{self.path}: {self.name} does not say of which channels segment {number} is", self.path
             )
-        return tuple(self.source_channels[channel] for channel in own)
+        return tuple(self.source_channels[channel] for channel in channel_ids)

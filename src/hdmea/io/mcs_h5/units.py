@@ -138,8 +138,10 @@ def chosen_recording(file: McsFile, number: int | None) -> McsRecording:
     if len(file.recordings) != 1:
         if not file.recordings:
             raise DataLoadError(f"{file.path} holds no recording", file.path)
-        known = ", ".join(str(one.number) for one in file.recordings)
-        raise ConfigurationError(f"{file.path} holds several recordings: give mcs={{'recording': N}}, N one of {known}")
+        numbers = ", ".join(str(one.number) for one in file.recordings)
+        raise ConfigurationError(
+            f"{file.path} holds several recordings: give mcs={{'recording': N}}, N one of {numbers}"
+        )
     return file.recordings[0]
 
 
@@ -184,9 +186,9 @@ def _spike_stream(recording: McsRecording, name: str | None) -> TimeStampStream 
         if len(streams) == 1:
             return streams[0]
         if streams:
-            known = "; ".join(f"{one.name} ({one.label})" for one in streams)
+            names = "; ".join(f"{one.name} ({one.label})" for one in streams)
             raise ConfigurationError(
-                f"{recording.path} holds several streams of spikes: give mcs={{'stream': NAME}}, one of {known}"
+                f"{recording.path} holds several streams of spikes: give mcs={{'stream': NAME}}, one of {names}"
             )
     raise DataLoadError(
         f"{recording.path}: recording {recording.number} holds no spikes (no TimeStampStream, no SegmentStream of "
@@ -265,10 +267,10 @@ def _unit(
     meta: dict[str, Any] = {"label": label, "entity_id": entity.id, "sorted": False}
     if len(channels) == 1:
         meta["channel_id"] = channels[0]
-    place = {"row": UNKNOWN_ELECTRODE, "col": UNKNOWN_ELECTRODE, "global_id": UNKNOWN_ELECTRODE}
+    position = {"row": UNKNOWN_ELECTRODE, "col": UNKNOWN_ELECTRODE, "global_id": UNKNOWN_ELECTRODE}
     if grid is not None and grid.pitch_um is not None and (site := grid.place(label)) is not None:
         row, col = site
-        place = {"row": row, "col": col, "global_id": grid.side * (col - 1) + row}
+        position = {"row": row, "col": col, "global_id": grid.side * (col - 1) + row}
         meta |= {"x_um": (col - 1) * grid.pitch_um, "y_um": (row - 1) * grid.pitch_um}
     waveform = cutouts.mean_of(entity)
     if len(waveform):
@@ -277,17 +279,17 @@ def _unit(
     return {
         "spike_times": train,
         "waveform": waveform,
-        **place,
+        **position,
         "original_name": label or str(entity.id),
         "unit_meta": meta,
         "features": {},
     }
 
 
-def _samples(times_us: npt.NDArray[np.int64], rate: float, what: str, path: Path) -> npt.NDArray[np.uint64]:
+def _samples(times_us: npt.NDArray[np.int64], rate: float, origin: str, path: Path) -> npt.NDArray[np.uint64]:
     """Samples from the recording's zero, sorted. `DataLoadError` for times before it."""
     if len(times_us) and times_us.min() < 0:
-        raise DataLoadError(f"{path}: {what} has a time of {times_us.min()} µs, before the recording's zero", path)
+        raise DataLoadError(f"{path}: {origin} has a time of {times_us.min()} µs, before the recording's zero", path)
     return np.sort(np.rint(times_us * rate / mcs_format.MICROSECONDS)).astype(np.uint64)
 
 
@@ -295,35 +297,35 @@ class _Cutouts:
     """The cut-outs that belong to a stream's entities: its own, or those that were made from the same stream."""
 
     def __init__(self, recording: McsRecording, stream: McsStream) -> None:
-        own = [stream] if isinstance(stream, SegmentStream) else []
-        made = [one for one in recording.segment_streams if one.source_guid == stream.source_guid]
-        entities = [one for source in (own or made) for one in source if isinstance(one, SegmentEntity)]
+        given_stream = [stream] if isinstance(stream, SegmentStream) else []
+        cut_streams = [one for one in recording.segment_streams if one.source_guid == stream.source_guid]
+        entities = [one for source in (given_stream or cut_streams) for one in source if isinstance(one, SegmentEntity)]
         self._by_channel: dict[tuple[int, ...], list[SegmentEntity]] = {}
         for entity in entities:
             self._by_channel.setdefault(_channel_ids(entity), []).append(entity)
 
     def mean_of(self, entity: Entity) -> npt.NDArray[np.float32]:
         """The mean cut-out (samples,) in the channel's unit; of several channels, where it is largest."""
-        own = self._of(entity)
-        if own is None or not len(own):
+        entity_ = self._of(entity)
+        if entity_ is None or not len(entity_):
             return np.empty(0, np.float32)
         total: Any = 0
-        for start in range(0, len(own), CUTOUTS_AT_ONCE):
-            total = total + own.cutouts(start, start + CUTOUTS_AT_ONCE).sum(axis=-1)
-        mean = np.asarray(total / len(own))
+        for start in range(0, len(entity_), CUTOUTS_AT_ONCE):
+            total = total + entity_.cutouts(start, start + CUTOUTS_AT_ONCE).sum(axis=-1)
+        mean = np.asarray(total / len(entity_))
         if mean.ndim == 2:
             mean = mean[np.argmax(np.ptp(mean, axis=1))]
         return mean.astype(np.float32)
 
     def unit_of(self, entity: Entity) -> str:
-        own = self._of(entity)
-        return "" if own is None or not own.channels[0].is_scaled else own.channels[0].unit
+        entity_ = self._of(entity)
+        return "" if entity_ is None or not entity_.channels[0].is_scaled else entity_.channels[0].unit
 
     def _of(self, entity: Entity) -> SegmentEntity | None:
         if isinstance(entity, SegmentEntity):
             return entity
-        found = self._by_channel.get(_channel_ids(entity), [])
-        return found[0] if len(found) == 1 else None
+        entities = self._by_channel.get(_channel_ids(entity), [])
+        return entities[0] if len(entities) == 1 else None
 
 
 # ---------------------------------------------------------------- frames of a movie
@@ -332,40 +334,40 @@ class _Cutouts:
 def _frames(recording: McsRecording, name: str, rate: float) -> npt.NDArray[np.uint64]:
     """Samples at which frames begin: events, or the rises of a trigger channel."""
     stream, part = _stream_and_part(recording, name)
-    what = f"{stream.name} ({stream.label})"
+    source = f"{stream.name} ({stream.label})"
     if isinstance(stream, EventStream):
         entity = _only_part(
-            stream.entities, part, what, "entity", lambda one: (str(one.id), one.label, *one.channel_labels)
+            stream.entities, part, source, "entity", lambda one: (str(one.id), one.label, *one.channel_labels)
         )
-        return _samples(entity.times, rate, f"{what}, entity {entity.id}", recording.path)
+        return _samples(entity.times, rate, f"{source}, entity {entity.id}", recording.path)
     if isinstance(stream, AnalogStream):
-        channel = _only_part(stream.channels, part, what, "channel", lambda one: (one.label, str(one.channel_id)))
+        channel = _only_part(stream.channels, part, source, "channel", lambda one: (one.label, str(one.channel_id)))
         read = partial(stream.read, channel.row, counts=True)
         counts = mcs_format.BlockSource(stream.shape[1:], stream.data.dtype, read)
         first = pulse_samples(counts).astype(np.int64) + 1  # the first sample that is up
         times = stream.times()[first] if len(first) else np.empty(0, np.int64)
-        return _samples(times, rate, what, recording.path)
-    raise ConfigurationError(f"{recording.path}: {what} holds neither events nor a trigger channel for frames")
+        return _samples(times, rate, source, recording.path)
+    raise ConfigurationError(f"{recording.path}: {source} holds neither events nor a trigger channel for frames")
 
 
 def _stream_and_part(recording: McsRecording, name: str) -> tuple[McsStream, str | None]:
     """A stream by its name or label; behind its last colon may be one of its parts."""
-    known = {text for one in recording.streams for text in (one.name, one.label)}
+    names = {text for one in recording.streams for text in (one.name, one.label)}
     stem, colon, part = name.rpartition(":")
-    if name in known or not colon:
+    if name in names or not colon:
         return named_stream(recording, name), None
     return named_stream(recording, stem), part
 
 
 def _only_part(
-    parts: Sequence[Any], name: str | None, what: str, kind: str, names: Callable[[Any], tuple[str, ...]]
+    parts: Sequence[Any], name: str | None, source: str, kind: str, names: Callable[[Any], tuple[str, ...]]
 ) -> Any:
-    found = [part for part in parts if name is None or name in names(part)]
-    if len(found) != 1:
-        known = ", ".join(next(filter(None, names(part)), "") for part in parts)
-        problem = f"has no {kind} {name!r}" if name is not None else f"has {len(found)} of them"
-        raise ConfigurationError(f"{what} {problem}: name it as STREAM:{kind.upper()}, one of {known}")
-    return found[0]
+    matches = [part for part in parts if name is None or name in names(part)]
+    if len(matches) != 1:
+        labels = ", ".join(next(filter(None, names(part)), "") for part in parts)
+        problem = f"has no {kind} {name!r}" if name is not None else f"has {len(matches)} of them"
+        raise ConfigurationError(f"{source} {problem}: name it as STREAM:{kind.upper()}, one of {labels}")
+    return matches[0]
 
 
 # ---------------------------------------------------------------- facts
