@@ -43,6 +43,7 @@ RUN_ELSEWHERE = {  # page: the test that also looks at what it prints
     "memory": "hdmea/session/test_memory_budget.py",
     "migrate": "hdmea/test_docs_migrate.py",
     "pipeline_explained": "hdmea/test_docs_pipeline.py",
+    "population": "hdmea/population/test_whole_run.py",
     "scptensor": "scpstore/test_docs.py",
     "simulate": "hdmea/simulate/test_recording.py",
 }
