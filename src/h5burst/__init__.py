@@ -17,8 +17,8 @@ __all__ = sorted(_exports)
 
 
 def __getattr__(name: str) -> Any:
-    found = globals()[name] = find_export(__name__, name, _exports)
-    return found
+    export = globals()[name] = find_export(__name__, name, _exports)
+    return export
 
 
 def __dir__() -> list[str]:

@@ -47,15 +47,15 @@ def measure(directory: Path | None = None) -> Iterator[Measured]:
     Measured
         As soon as it is known.
     """
-    with tempfile.TemporaryDirectory(prefix="h5burst-bench-", dir=directory) as made:
-        place = Path(made)
+    with tempfile.TemporaryDirectory(prefix="h5burst-bench-", dir=directory) as temporary:
+        directory_ = Path(temporary)
         random = np.random.default_rng(0)
         small = {f"g{k // 100}/d{k}": random.normal(size=60) for k in range(_SMALL)}
-        yield from _of_trees(place, small)
+        yield from _of_trees(directory_, small)
         table = random.normal(size=_LARGE)
-        yield from _of_tables(place, "digits in full", table)
-        yield from _of_tables(place, "two decimals", table.round(2))
-        yield from _of_repacking(place, table.round(2))
+        yield from _of_tables(directory_, "digits in full", table)
+        yield from _of_tables(directory_, "two decimals", table.round(2))
+        yield from _of_repacking(directory_, table.round(2))
 
 
 def _versus(work: str, other: str, ours: Callable[[], Any], theirs: Callable[[], Any]) -> Measured:
@@ -68,14 +68,14 @@ def _versus(work: str, other: str, ours: Callable[[], Any], theirs: Callable[[],
     return Measured(work, other, statistics.median(seconds[0]), statistics.median(seconds[1]))
 
 
-def _of_trees(place: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> Iterator[Measured]:
+def _of_trees(directory: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> Iterator[Measured]:
     tree = Group()
     for name, data in arrays.items():
         group, leaf = name.split("/")
         parent = tree.children.setdefault(group, Group())
         assert isinstance(parent, Group)
         parent.children[leaf] = Array(data)
-    path, reference = place / "tree.h5", place / "tree_h5py.h5"
+    path, reference = directory / "tree.h5", directory / "tree_h5py.h5"
 
     def by_h5py() -> None:
         with h5py.File(reference, "w") as file:
@@ -95,8 +95,8 @@ def _of_trees(place: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> Iterator[
     yield _versus(f"read {_SMALL} small datasets", "h5py", read_ours, read_by_h5py)
 
 
-def _of_tables(place: Path, kind: str, table: np.ndarray[Any, Any]) -> Iterator[Measured]:
-    path, reference = place / "table.h5", place / "table_h5py.h5"
+def _of_tables(directory: Path, kind: str, table: np.ndarray[Any, Any]) -> Iterator[Measured]:
+    path, reference = directory / "table.h5", directory / "table_h5py.h5"
     tree = Group({"x": Array(table, storage=Storage("gzip", 4))})
 
     def by_h5py() -> None:
@@ -112,11 +112,11 @@ def _of_tables(place: Path, kind: str, table: np.ndarray[Any, Any]) -> Iterator[
     yield _versus(f"read gzip ({size})", "h5py", lambda: read_tree(path), read_by_h5py)
 
 
-def _of_repacking(place: Path, table: np.ndarray[Any, Any]) -> Iterator[Measured]:
+def _of_repacking(directory: Path, table: np.ndarray[Any, Any]) -> Iterator[Measured]:
     program = shutil.which("h5repack")
     if program is None:
         return
-    source, ours, theirs = place / "plain.h5", place / "ours.h5", place / "theirs.h5"
+    source, ours, theirs = directory / "plain.h5", directory / "ours.h5", directory / "theirs.h5"
     with h5py.File(source, "w") as file:
         file["x"] = table
 

@@ -91,9 +91,9 @@ def changes(path: str | os.PathLike[str], since: At, until: At = -1) -> list[Cha
 
 def changes_between(name: str, since: At, until: At, *, trust: bool = False) -> list[Change]:
     """As `changes`, of an absolute path. trust: as of `log`."""
-    with opened(name, trust=trust) as found:
-        first, second = found.history.state(since), found.history.state(until)
-        source = Source(found.file.descriptor, max(first.end, second.end), first.base, _BLOCK_BYTES, _BLOCKS)
+    with opened(name, trust=trust) as log:
+        first, second = log.history.state(since), log.history.state(until)
+        source = Source(log.file.descriptor, max(first.end, second.end), first.base, _BLOCK_BYTES, _BLOCKS)
         try:
             with naming_file(name):
                 return sorted(_Comparison(source).all(first.root, second.root), key=lambda change: change.path)
@@ -175,5 +175,5 @@ def _kind(header: ObjectHeader) -> str:
     return "dataset" if header.first(oh.DATA_LAYOUT) is not None else "datatype"
 
 
-def _change(path: bytes, kind: str, what: str) -> Change:
-    return Change((path or b"/").decode("utf-8", "backslashreplace"), kind, what)
+def _change(path: bytes, kind: str, description: str) -> Change:
+    return Change((path or b"/").decode("utf-8", "backslashreplace"), kind, description)

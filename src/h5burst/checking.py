@@ -20,7 +20,7 @@ from h5burst.read.elements import NEVER_WRITTEN
 from h5burst.read.file_objects import FileLike, accepts_file_objects
 from h5burst.read.handle import FileHandle
 from h5burst.read.history import At
-from h5burst.read.lazy import LazyArray, load_tree, open_tree, place_of
+from h5burst.read.lazy import LazyArray, address_in_file, load_tree, open_tree
 from h5burst.read.libhdf5_worker import client
 from h5burst.read.open_file import OpenFile
 from h5burst.read.reader import MAX_DEATHS
@@ -63,27 +63,27 @@ def verify(path: FileLike, *, deep: bool = False, at: At | None = None, in_block
     >>> h5burst.verify("checked.h5")
     []
     """
-    with located_meanwhile(path, at) as place:
-        return _verify(place, deep=deep, in_blocks=in_blocks)
+    with located_meanwhile(path, at) as local_path:
+        return _verify(local_path, deep=deep, in_blocks=in_blocks)
 
 
 @accepts_file_objects("path")
 def _verify(path: FileLike, *, deep: bool, in_blocks: bool) -> list[Problem]:
     with OpenFile(path):
         pass  # what is not there, may not be read or is not a regular file is not a problem of its content
-    found = _own_problems(path, in_blocks)
+    problems = _own_problems(path, in_blocks)
     if deep:
-        known = {problem.path for problem in found}
-        found += [problem for problem in _libhdf5_problems(path) if problem.path not in known]
-    return found
+        paths = {problem.path for problem in problems}
+        problems += [problem for problem in _libhdf5_problems(path) if problem.path not in paths]
+    return problems
 
 
 def _own_problems(path: str | os.PathLike[str], in_blocks: bool) -> list[Problem]:
     handle = FileHandle(os.fspath(path))
-    found = _unread(handle, in_blocks)
-    known = {problem.path for problem in found}
-    found += [Problem(where, what) for where, what in handle.misfits.items() if where not in known]
-    return sorted(found, key=lambda problem: problem.path)
+    problems = _unread(handle, in_blocks)
+    paths = {problem.path for problem in problems}
+    problems += [Problem(where, problem) for where, problem in handle.misfits.items() if where not in paths]
+    return sorted(problems, key=lambda problem: problem.path)
 
 
 def _unread(handle: FileHandle, in_blocks: bool) -> list[Problem]:
@@ -93,10 +93,10 @@ def _unread(handle: FileHandle, in_blocks: bool) -> list[Problem]:
     try:
         load_tree(handle)
     except CorruptFileError as error:
-        if any(NEVER_WRITTEN in what for _, what in error.problems):
+        if any(NEVER_WRITTEN in problem for _, problem in error.problems):
             return _walk(handle)  # not damaged, but more than fits into memory
-        found = [Problem(where, what) for where, what in error.problems] or [Problem("/", error.what)]
-        return [problem for problem in found if _is_damage(problem.what)]
+        problems = [Problem(where, problem) for where, problem in error.problems] or [Problem("/", error.what)]
+        return [problem for problem in problems if _is_damage(problem.what)]
     except (OSError, MemoryError) as error:
         return [Problem("/", _what(error))]
     return []
@@ -117,11 +117,11 @@ def _walk(handle: FileHandle, passing: type[OSError] | tuple[()] = ()) -> list[P
     seen: set[tuple[str, int]] = set()
     while waiting:
         where, node = waiting.pop()
-        place = place_of(node)
-        if place is not None and place in seen:
+        identity = address_in_file(node)
+        if identity is not None and identity in seen:
             continue
-        if place is not None:
-            seen.add(place)
+        if identity is not None:
+            seen.add(identity)
         try:
             if isinstance(node, Group):
                 waiting += [(f"{where.rstrip('/')}/{name}", child) for name, child in node.children.items()]
@@ -130,15 +130,15 @@ def _walk(handle: FileHandle, passing: type[OSError] | tuple[()] = ()) -> list[P
         except passing:
             continue
         except (OSError, MemoryError) as error:
-            what = _what(error).removeprefix(f"{where}: ")
-            if _is_damage(what):
-                problems.append(Problem(where, what))
+            damage = _what(error).removeprefix(f"{where}: ")
+            if _is_damage(damage):
+                problems.append(Problem(where, damage))
     return sorted(problems, key=lambda problem: problem.path)
 
 
-def _is_damage(what: str) -> bool:
+def _is_damage(problem: str) -> bool:
     """True for damage. What is no tree may be a sound file: groups that hold themselves, or are very deep."""
-    return CYCLE not in what and DEEP not in what
+    return CYCLE not in problem and DEEP not in problem
 
 
 def _what(error: OSError | MemoryError) -> str:
@@ -167,7 +167,7 @@ def _read_all(node: Array) -> None:
 
 def _libhdf5_problems(path: str | os.PathLike[str]) -> list[Problem]:
     """Problems that libhdf5 meets. An object that crashes it is left out of the next attempt, a few times."""
-    found: dict[str, str] = {}
+    problems_by_path: dict[str, str] = {}
     skip: list[str] = []
     for _ in range(MAX_DEATHS):
         at, died = "/", ""
@@ -176,12 +176,12 @@ def _libhdf5_problems(path: str | os.PathLike[str]) -> list[Problem]:
             if "at" in message:
                 at = message["at"]
                 if message["problem"]:
-                    found[at] = message["problem"]
+                    problems_by_path[at] = message["problem"]
             elif "error" in message:
-                found["/"] = message["error"]
+                problems_by_path["/"] = message["error"]
             died = message.get("died", "")
         if not died:
             break
-        found[at] = f"libhdf5 {died} while reading it"
+        problems_by_path[at] = f"libhdf5 {died} while reading it"
         skip.append(at)
-    return [Problem(where, what) for where, what in sorted(found.items())]
+    return [Problem(where, problem) for where, problem in sorted(problems_by_path.items())]

@@ -106,23 +106,23 @@ def info(path: FileLike, at: str | tuple[str, ...] = "/", *, state: At | None = 
 
 @accepts_file_objects("path")
 def _info(path: FileLike, at: str | tuple[str, ...]) -> FileInfo:
-    found = contents(path, at)
+    content = contents(path, at)
     try:
         live, history, dead, _ = space(path)
     except OSError:
-        return found  # it is damaged, or holds what is not copied
-    return replace(found, live_bytes=live, history_bytes=history, dead_bytes=dead)
+        return content  # it is damaged, or holds what is not copied
+    return replace(content, live_bytes=live, history_bytes=history, dead_bytes=dead)
 
 
 @accepts_file_objects("path")
 def contents(path: FileLike, at: str | tuple[str, ...] = "/") -> FileInfo:
     """As `info`, but what the bytes are for is left None: to find it takes a walk over every structure of the file."""
     open_tree(path)  # what is not a whole HDF5 file is said in our words
-    wanted = stored_path(path_names(at))
-    below = wanted.rstrip("/") + "/"
-    objects = tuple(item for item in describe(path) if item.path == wanted or item.path.startswith(below))
+    object_path = stored_path(path_names(at))
+    below = object_path.rstrip("/") + "/"
+    objects = tuple(item for item in describe(path) if item.path == object_path or item.path.startswith(below))
     if not objects:
-        raise KeyError(f"{os.fspath(path)}: there is no object {wanted}")
+        raise KeyError(f"{os.fspath(path)}: there is no object {object_path}")
     datasets = [item for item in objects if item.kind == "dataset"]
     size = os.path.getsize(path)
     used = _used_bytes(path, size)
@@ -155,16 +155,16 @@ def describe(path: str | os.PathLike[str]) -> Iterator[Described]:
     """
     with open(path, "rb"):
         pass
-    place = os.path.abspath(path)
-    for message in client.ask({"do": "describe", "path": place, "name": "/", "options": {}}):
+    absolute = os.path.abspath(path)
+    for message in client.ask({"do": "describe", "path": absolute, "name": "/", "options": {}}):
         if "described" in message:
-            yield _described(message["described"], message["value"].attrs)
+            yield _object_info(message["described"], message["value"].attrs)
         elif "error" in message:
-            raise client.error_of(place, message)
+            raise client.error_of(absolute, message)
         elif "died" in message:
-            raise CorruptFileError(place, f"libhdf5 {message['died']} while reading it")
+            raise CorruptFileError(absolute, f"libhdf5 {message['died']} while reading it")
 
 
-def _described(fields: dict[str, Any], attributes: dict[str, Any]) -> Described:
+def _object_info(fields: dict[str, Any], attributes: dict[str, Any]) -> Described:
     lengths = {name: tuple(fields[name]) for name in ("shape", "maxshape", "chunks") if fields[name] is not None}
     return Described(**{**fields, **lengths, "attributes": attributes})

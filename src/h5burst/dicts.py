@@ -157,21 +157,21 @@ def _without_attributes(group: Group) -> Group:
     return Group(children, {name: group.attrs[name] for name in values.GROUP_MARKERS if name in group.attrs})
 
 
-def _later(group: Group, place: _Place) -> dict[Any, Any]:
+def _later(group: Group, at: _Place) -> dict[Any, Any]:
     """A dict that looks into the group when it is first asked for anything."""
-    return LazyDict(lambda: _members(group, place))
+    return LazyDict(lambda: _members(group, at))
 
 
-def _members(group: Group, place: _Place) -> dict[Any, Any]:
-    found = {name: _value(node, place.below(name)) for name, node in group.children.items()}
-    with place.naming(Group({}, {name: group.attrs[name] for name in values.GROUP_MARKERS if name in group.attrs})):
-        return values.with_integer_keys(found, group.attrs)
+def _members(group: Group, at: _Place) -> dict[Any, Any]:
+    members = {name: _value(node, at.below(name)) for name, node in group.children.items()}
+    with at.naming(Group({}, {name: group.attrs[name] for name in values.GROUP_MARKERS if name in group.attrs})):
+        return values.with_integer_keys(members, group.attrs)
 
 
-def _value(node: Node, place: _Place) -> Any:
+def _value(node: Node, at: _Place) -> Any:
     if isinstance(node, Group) and values.TYPE not in node.attrs:
-        return _later(node, place)
+        return _later(node, at)
     if isinstance(node, Group):
         node = _without_attributes(node)
-    with place.naming(node):
+    with at.naming(node):
         return values.decode_value(node, scalars=_SCALARS)

@@ -14,7 +14,7 @@ from h5burst.model.source import as_source, read_whole
 from h5burst.model.tree import Array, ExternalLink, Group, Link, Node, Reference, Storage
 from h5burst.read.file_objects import FileLike, accepts_file_objects
 from h5burst.read.history import At
-from h5burst.read.lazy import open_tree, place_of
+from h5burst.read.lazy import address_in_file, open_tree
 from h5burst.read.state_file import located_meanwhile
 
 _BLOCK_BYTES = 8 << 20
@@ -63,14 +63,14 @@ class _Names:
         if self._first is None:
             self._first = {}
             for names, node in self._tree.walk() if isinstance(self._tree, Group) else ():
-                place = place_of(node)
-                if place is not None:
-                    self._first.setdefault(place, "/" + "/".join(names))
+                identity = address_in_file(node)
+                if identity is not None:
+                    self._first.setdefault(identity, "/" + "/".join(names))
         try:
-            place = place_of(self._tree[reference.path]) if isinstance(self._tree, Group) else None
+            identity = address_in_file(self._tree[reference.path]) if isinstance(self._tree, Group) else None
         except (KeyError, OSError):
-            place = None
-        return reference if place is None else replace(reference, path=self._first.get(place, reference.path))
+            identity = None
+        return reference if identity is None else replace(reference, path=self._first.get(identity, reference.path))
 
 
 @dataclass(frozen=True)
@@ -241,9 +241,9 @@ def _of_attributes(a: dict[str, Any], b: dict[str, Any], where: str, tolerance: 
         elif name not in a:
             yield Difference(here, "attribute", "only in the second file")
         else:
-            what = _of_values(a[name], b[name], tolerance)
-            if what:
-                yield Difference(here, "attribute", what)
+            difference = _of_values(a[name], b[name], tolerance)
+            if difference:
+                yield Difference(here, "attribute", difference)
 
 
 def _of_values(a: Any, b: Any, tolerance: _Tolerance) -> str:
@@ -306,8 +306,8 @@ def _filled(value: Any) -> Any:
 
 def _enumeration(dtype: np.dtype[Any]) -> dict[str, int] | None:
     metadata: Mapping[str, Any] = dtype.metadata or {}
-    found = metadata.get("enum")
-    return found if isinstance(found, dict) else None
+    names = metadata.get("enum")
+    return names if isinstance(names, dict) else None
 
 
 def _of_elements(first: Any, second: Any, where: str, tolerance: _Tolerance) -> Iterator[Difference]:
@@ -320,9 +320,9 @@ def _of_elements(first: Any, second: Any, where: str, tolerance: _Tolerance) -> 
         if not count:
             continue
         if not differing:
-            place = tuple(int(k) for k in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
-            index = (place[0] + start, *place[1:]) if place else ()
-            example = f"the first at {list(index)}: {_shown(x[place])} and {_shown(y[place])}"
+            index_ = tuple(int(k) for k in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
+            index = (index_[0] + start, *index_[1:]) if index_ else ()
+            example = f"the first at {list(index)}: {_shown(x[index_])} and {_shown(y[index_])}"
         differing += count
         largest = max(largest, _distance(x[wrong], y[wrong]))
     if differing:

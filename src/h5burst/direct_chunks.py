@@ -165,17 +165,17 @@ def stored_chunks(dataset: h5py.h5d.DatasetID, starts: Iterable[tuple[int, ...]]
     HDF5 finds a chunk's bytes in no time, but needs as long as for all of them to say whether there is one. So that is
     asked once, when a first chunk cannot be read.
     """
-    known: set[tuple[int, ...]] | None = None
+    written: set[tuple[int, ...]] | None = None
     for start in starts:
-        if known is None:
+        if written is None:
             try:
                 mask, payload = dataset.read_direct_chunk(start)
             except (OSError, RuntimeError, MemoryError):  # the last for no bytes at all
-                known = _written(dataset)
+                written = _written(dataset)
             else:
                 yield (payload, mask) if payload else None
                 continue
-        if start in known:
+        if start in written:
             mask, payload = dataset.read_direct_chunk(start)
             yield payload, mask
         else:

@@ -41,8 +41,8 @@ class Followed:
 
     def __str__(self) -> str:
         """The commit and its paths on one line."""
-        told = "anything may have changed" if self.paths is None else ", ".join(self.paths) or "nothing"
-        return f"{self.commit}: {told}"
+        paths_text = "anything may have changed" if self.paths is None else ", ".join(self.paths) or "nothing"
+        return f"{self.commit}: {paths_text}"
 
 
 def follow(path: str | os.PathLike[str], since: int | None = None, timeout: float | None = None) -> Iterator[Followed]:
@@ -85,11 +85,11 @@ def follow(path: str | os.PathLike[str], since: int | None = None, timeout: floa
     watch = _Watch(os.path.abspath(path), since)
     pause, last = _SHORTEST_S, time.monotonic()
     while True:
-        found = False
+        is_there = False
         for item in watch.look():
-            found = True
+            is_there = True
             yield item
-        if found:
+        if is_there:
             pause, last = _SHORTEST_S, time.monotonic()
             continue
         if timeout is not None and time.monotonic() - last >= timeout:
@@ -121,18 +121,18 @@ class _Watch:
             return
         # Once a state was seen, what comes is held against it; the time of change is another while a commit is made.
         try:
-            with opened(self._path, trust=self._seen is not None) as found:
-                if found.file.locked_for_writing:
+            with opened(self._path, trust=self._seen is not None) as log:
+                if log.file.locked_for_writing:
                     return  # another program is writing it: what it leaves is seen later
-                history = found.history
-                status = os.fstat(found.file.descriptor)
+                history = log.history
+                status = os.fstat(log.file.descriptor)
                 newest = next(iter(history.commits()), None)
                 if newest is None:
                     return  # a file without states: see `log`
                 before, start = self._seen, history.start
                 if before is None and history.is_untrusted and time.monotonic() - self._began < _COMMIT_S:
                     if self._since is None:
-                        self._since = History(found.file.descriptor, self._path, trust=True).number
+                        self._since = History(log.file.descriptor, self._path, trust=True).number
                     return  # a commit may be under way: looked at again
                 self._seen = _Seen(_inode(status), status.st_size, start.base, start.data[:48], newest)
                 items = list(self._new(before, history))
@@ -169,8 +169,8 @@ class _Watch:
     def _told(self, number: int | None, commit: Commit) -> Followed:
         try:
             # Its time of change is another while the next commit is made: `look` has seen that the history is sound.
-            found = None if number is None else changes_between(self._path, number, commit, trust=True)
-            paths = None if found is None else tuple(change.path for change in found)
+            changes = None if number is None else changes_between(self._path, number, commit, trust=True)
+            paths = None if changes is None else tuple(change.path for change in changes)
         except LookupError:  # it was compacted or changed meanwhile
             paths = None
         return Followed(commit, paths)

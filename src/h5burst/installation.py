@@ -113,7 +113,7 @@ def _machine() -> Iterator[Finding]:
         yield Finding("machine", "memory budget", format_bytes(memory_budget()))
     except ValueError as error:
         yield Finding("machine", "memory budget", "?", f"{error}: correct the environment variable")
-    compiler = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
+    compiler = next((path_ for name in ("cc", "gcc", "clang") if (path_ := shutil.which(name))), None)
     yield Finding("machine", "C compiler", compiler or "none: needed only to build from source")
 
 
@@ -122,9 +122,9 @@ def _compiled() -> Iterator[Finding]:
         yield Finding("compiled", "instructions", f"{simd.active()} of {', '.join(simd.available())}")
     except ValueError as error:
         yield Finding("compiled", "instructions", "?", f"{error}: correct or unset {simd.VARIABLE}")
-    place = Path(h5burst.__file__).parent / "_ext"
+    directory_ = Path(h5burst.__file__).parent / "_ext"
     suffix = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
-    modules = sorted(path.name.removesuffix(suffix) for path in place.glob(f"*{suffix}"))
+    modules = sorted(path.name.removesuffix(suffix) for path in directory_.glob(f"*{suffix}"))
     broken = [name for name in modules if not _imports(f"h5burst._ext.{name}")]
     problem = "install h5burst again: its compiled modules do not fit this Python" if broken or not modules else ""
     value = f"{len(modules)} modules" + (f", of which {', '.join(broken)} cannot be imported" if broken else "")
@@ -155,11 +155,13 @@ def _owners() -> Iterator[Finding]:
     owners = _distributions_of_packages()
     home = Path(h5burst.__file__).resolve().parents[1]
     for name in PACKAGES:
-        found = sorted(set(owners.get(name, [])))
-        other_owners = [other for other in found if other != _DISTRIBUTION]
-        place = _place(name)
-        value = f"{place or 'not installed'}" + (f" (owned by {', '.join(found)})" if found else "")
-        yield Finding("packages", name, value, _owner_problem(name, other_owners, place, home))
+        distributions = sorted(set(owners.get(name, [])))
+        other_owners = [other for other in distributions if other != _DISTRIBUTION]
+        directory_ = _place(name)
+        value = f"{directory_ or 'not installed'}" + (
+            f" (owned by {', '.join(distributions)})" if distributions else ""
+        )
+        yield Finding("packages", name, value, _owner_problem(name, other_owners, directory_, home))
     for name in ("hdmea", "scptensor"):
         version = _installed(name)
         if version is not None and not any(name in owners.get(package, []) for package in PACKAGES):
@@ -169,8 +171,8 @@ def _owners() -> Iterator[Finding]:
 
 def _distributions_of_packages() -> dict[str, list[str]]:
     """By package the distributions that have it; Python 3.10 itself knows only those with a list, `top_level.txt`."""
-    known = metadata.packages_distributions()
-    owners = {name: list(known.get(name, [])) for name in PACKAGES}
+    distributions = metadata.packages_distributions()
+    owners = {name: list(distributions.get(name, [])) for name in PACKAGES}
     for distribution in metadata.distributions():
         if distribution.read_text("top_level.txt") is None:
             for name in {file.parts[0] for file in distribution.files or ()} & set(PACKAGES):
@@ -178,7 +180,7 @@ def _distributions_of_packages() -> dict[str, list[str]]:
     return owners
 
 
-def _owner_problem(name: str, other_owners: list[str], place: Path | None, home: Path) -> str:
+def _owner_problem(name: str, other_owners: list[str], directory: Path | None, home: Path) -> str:
     if other_owners:
         again = "then install h5burst again"
         if name == "scptensor":
@@ -186,8 +188,8 @@ def _owner_problem(name: str, other_owners: list[str], place: Path | None, home:
         return (
             f"{', '.join(other_owners)} brings a package {name}, too: pip uninstall {' '.join(other_owners)}, {again}"
         )
-    if place is not None and place.parent != home:
-        return f"another {name} comes first on the path: remove {place}, or start where it is not found"
+    if directory is not None and directory.parent != home:
+        return f"another {name} comes first on the path: remove {directory}, or start where it is not found"
     return ""
 
 
@@ -214,10 +216,10 @@ def _writable() -> Iterator[Finding]:
         places.append((f"scratch files ({DIRECTORY_VARIABLE})", scratch))
     if numba := os.environ.get("NUMBA_CACHE_DIR", "").strip():
         places.append(("compiled helpers of features (NUMBA_CACHE_DIR)", numba))
-    for name, place in places:
-        is_good = os.path.isdir(place) and os.access(place, os.W_OK)
-        problem = "" if is_good else f"cannot be written to: make {place}, or set another"
-        yield Finding("directories", name, place, problem)
+    for name, directory in places:
+        is_good = os.path.isdir(directory) and os.access(directory, os.W_OK)
+        problem = "" if is_good else f"cannot be written to: make {directory}, or set another"
+        yield Finding("directories", name, directory, problem)
 
 
 def _disk(directory: Path) -> Iterator[Finding]:
@@ -226,11 +228,11 @@ def _disk(directory: Path) -> Iterator[Finding]:
         yield Finding("disk", "directory", str(directory), "is not a directory: give one with --directory")
         return
     try:
-        with tempfile.TemporaryDirectory(prefix=".h5burst-doctor-", dir=directory) as made:
+        with tempfile.TemporaryDirectory(prefix=".h5burst-doctor-", dir=directory) as temporary:
             free = format_bytes(shutil.disk_usage(directory).free)
             yield Finding("disk", "directory", f"{directory.resolve()}, {free} free")
-            yield _lock(Path(made) / "lock")
-            yield _speed(Path(made) / "speed")
+            yield _lock(Path(temporary) / "lock")
+            yield _speed(Path(temporary) / "speed")
     except OSError as error:
         yield Finding("disk", "directory", str(directory), f"cannot be written to ({error.strerror}): choose another")
 

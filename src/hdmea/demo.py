@@ -84,20 +84,20 @@ def _values(session: PipelineSession, feature: str, name: str) -> npt.NDArray[An
     return np.array([unit["features"][feature]["data"][name] for unit in session.units.values()])
 
 
-def _all_right(what: str, right: npt.NDArray[np.bool_]) -> Comparison:
+def _all_right(title: str, right: npt.NDArray[np.bool_]) -> Comparison:
     by_unit = np.array([bool(np.all(row)) for row in right])
-    return Comparison(what, f"right for {int(by_unit.sum())} of {len(by_unit)} units", bool(by_unit.all()))
+    return Comparison(title, f"right for {int(by_unit.sum())} of {len(by_unit)} units", bool(by_unit.all()))
 
 
 def _preferred_colours(stored: npt.NDArray[np.str_], true: npt.NDArray[np.str_]) -> Comparison:
     """Compare the colours that were significant; of three trials, a test of p < 0.05 misses some."""
     significant = stored != "none"
     right = int((stored == true)[significant].sum())
-    found = int(significant.sum())
+    detected = int(significant.sum())
     return Comparison(
         "preferred colour (p < 0.05)",
-        f"found for {found} of {len(true)} units, right for {right} of them",
-        right == found and found >= 0.9 * len(true),
+        f"found for {detected} of {len(true)} units, right for {right} of them",
+        right == detected and detected >= 0.9 * len(true),
     )
 
 

@@ -90,8 +90,8 @@ def batch_of_one(recording: SimulatedRecording, sensor_s: float) -> tuple[Record
 def compare_full(session: PipelineSession, recording: SimulatedRecording) -> list[Comparison]:
     """Compare what was recovered with the truth: a line for each result that the session holds."""
     truth = recording.truth
-    found = (compare(session, truth) for compare in _COMPARISONS)
-    return [finding for finding in found if finding is not None]
+    findings = (compare(session, truth) for compare in _COMPARISONS)
+    return [finding for finding in findings if finding is not None]
 
 
 # ---------------------------------------------------------------- one comparison each
@@ -99,9 +99,9 @@ def compare_full(session: PipelineSession, recording: SimulatedRecording) -> lis
 
 def _fields(session: PipelineSession, truth: Truth) -> Comparison | None:
     feature = f"sta_{NOISE}"
-    place = (feature, "sta_geometry") if _has(session, feature, "sta_geometry") else (NOISE, "data")
-    names = ("center_col", "center_row") if place[0] == feature else ("center_x", "center_y")
-    centers = np.stack([_column(session, *place, name) for name in names], axis=1)
+    source = (feature, "sta_geometry") if _has(session, feature, "sta_geometry") else (NOISE, "data")
+    names = ("center_col", "center_row") if source[0] == feature else ("center_x", "center_y")
+    centers = np.stack([_column(session, *source, name) for name in names], axis=1)
     if not np.isfinite(centers).any():
         return None
     seen = _sees_noise(session, truth)
@@ -129,22 +129,22 @@ def _models(session: PipelineSession, truth: Truth) -> Comparison | None:
 
 def _polarity(session: PipelineSession, truth: Truth) -> Comparison | None:
     index = _column(session, STEP, "data", "on_off_index")
-    told = np.isfinite(index) & _works(truth) & (truth.population.surround == 0) & _on_screen(truth)
-    if not told.any():
+    has_index = np.isfinite(index) & _works(truth) & (truth.population.surround == 0) & _on_screen(truth)
+    if not has_index.any():
         return None
-    return _share("ON or OFF", np.sign(index[told]) == truth.population.polarity[told], 0.95)
+    return _share("ON or OFF", np.sign(index[has_index]) == truth.population.polarity[has_index], 0.95)
 
 
 def _directions(session: PipelineSession, truth: Truth) -> Comparison | None:
     angle, p_value = _column(session, BAR, "data", "preferred_direction"), _column(session, BAR, "data", "dsi_p_value")
     selective = truth.population.is_direction_selective & _works(truth) & _on_screen(truth)
-    found = selective & (p_value < 0.05)
+    detected = selective & (p_value < 0.05)
     if not np.isfinite(angle).any() or not selective.any():
         return None
-    off = np.abs(_turn(angle - truth.population.preferred_direction_deg))[found]
-    share, median = found.sum() / selective.sum(), float(np.median(off)) if len(off) else np.inf
+    off = np.abs(_turn(angle - truth.population.preferred_direction_deg))[detected]
+    share, median = detected.sum() / selective.sum(), float(np.median(off)) if len(off) else np.inf
     others = ~truth.population.is_direction_selective & _works(truth) & np.isfinite(p_value)
-    result = f"{found.sum()} of {selective.sum()} selective cells found, median {median:.1f} degrees off; "
+    result = f"{detected.sum()} of {selective.sum()} selective cells found, median {median:.1f} degrees off; "
     result += f"p < 0.05 in {(p_value[others] < 0.05).sum()} of {others.sum()} others"
     return Comparison("preferred direction", result, bool(share >= 0.8) and median < 15)
 
@@ -162,10 +162,10 @@ def _direction_sections(session: PipelineSession, truth: Truth) -> Comparison | 
         }
         most = max(counts, key=lambda angle: counts[angle]) if counts else np.nan
         off.append(abs(float(_turn(np.float64(most) - direction))))
-    known = selective & np.isfinite(off)
-    if not known.any():
+    has_angle = selective & np.isfinite(off)
+    if not has_angle.any():
         return None
-    return _share("sections by direction", np.array(off)[known] <= 45, 0.8)
+    return _share("sections by direction", np.array(off)[has_angle] <= 45, 0.8)
 
 
 def _somata(session: PipelineSession, truth: Truth) -> Comparison | None:
@@ -201,17 +201,17 @@ def _velocities(session: PipelineSession, truth: Truth) -> Comparison | None:
 
 
 def _nerve_head(session: PipelineSession, truth: Truth) -> Comparison | None:
-    place = get_nested(session.metadata, "ap_tracking", "all_ap_intersection")
-    if place is None:
+    record = get_nested(session.metadata, "ap_tracking", "all_ap_intersection")
+    if record is None:
         return None
-    found = np.array([number(place.get(axis)) for axis in ("x", "y")])
-    if not np.isfinite(found).all():
+    xy = np.array([number(record.get(axis)) for axis in ("x", "y")])
+    if not np.isfinite(xy).all():
         return Comparison("optic-nerve head", "no position", False)
     true = truth.layout.nerve_head
-    off, away = np.hypot(*(found - true)), np.hypot(*(true - 32))
-    result = f"({found[0]:.0f}, {found[1]:.0f}), truly ({true[0]:.0f}, {true[1]:.0f}): {off:.1f} electrodes off"
+    off, away = np.hypot(*(xy - true)), np.hypot(*(true - 32))
+    result = f"({xy[0]:.0f}, {xy[1]:.0f}), truly ({true[0]:.0f}, {true[1]:.0f}): {off:.1f} electrodes off"
     result += f", {away:.0f} from the chip's middle"
-    major, minor = (number(place.get(f"region_{axis}")) for axis in ("major", "minor"))
+    major, minor = (number(record.get(f"region_{axis}")) for axis in ("major", "minor"))
     if np.isfinite(major):
         result += f"; stated 95 % region: half axes {major:.1f} and {minor:.1f}"
     return Comparison("optic-nerve head", result, bool(off < 0.25 * away))
@@ -238,12 +238,12 @@ def _light_steps(session: PipelineSession, truth: Truth) -> Comparison | None:
     section = get_nested(session.stimulus, "section_time", LIGHT_STEPS)
     if section is None:
         return None
-    found, true = np.asarray(section)[:, 0].astype(np.int64), truth.light_steps[:, 0]
-    if len(found) != len(true):
-        return Comparison("light steps after the last frame", f"{len(found)} found of {len(true)}", False)
-    worst = int(np.abs(found - true).max(initial=0))
+    steps, true = np.asarray(section)[:, 0].astype(np.int64), truth.light_steps[:, 0]
+    if len(steps) != len(true):
+        return Comparison("light steps after the last frame", f"{len(steps)} found of {len(true)}", False)
+    worst = int(np.abs(steps - true).max(initial=0))
     return Comparison(
-        "light steps after the last frame", f"{len(found)} found, off by {worst} samples at most", worst <= 20
+        "light steps after the last frame", f"{len(steps)} found, off by {worst} samples at most", worst <= 20
     )
 
 
@@ -300,5 +300,5 @@ def _turn(angle_deg: npt.ArrayLike) -> Floats:
     return np.asarray((np.asarray(angle_deg, np.float64) + 180) % 360 - 180)
 
 
-def _share(what: str, right: npt.NDArray[np.bool_], least: float) -> Comparison:
-    return Comparison(what, f"right for {int(right.sum())} of {len(right)} units", bool(right.mean() >= least))
+def _share(title: str, right: npt.NDArray[np.bool_], least: float) -> Comparison:
+    return Comparison(title, f"right for {int(right.sum())} of {len(right)} units", bool(right.mean() >= least))

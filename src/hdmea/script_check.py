@@ -123,8 +123,8 @@ def _check(file: Path) -> Iterator[ScriptProblem]:
         return
     modules = _module_names(tree)
     for node in ast.walk(tree):
-        for kind, what in _of_node(node, modules):
-            yield ScriptProblem(str(file), getattr(node, "lineno", 1), kind, what)
+        for kind, problem in _of_node(node, modules):
+            yield ScriptProblem(str(file), getattr(node, "lineno", 1), kind, problem)
 
 
 def _parsed(file: Path) -> ast.Module:

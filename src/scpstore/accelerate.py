@@ -176,11 +176,11 @@ def _io_module(root: ModuleType) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-    made = ModuleType(name, "Files of containers, by scpstore.")
+    io = ModuleType(name, "Files of containers, by scpstore.")
     _changes.append((sys.modules, name, _MISSING))
-    sys.modules[name] = made
-    _set(root, "io", made)
-    return made
+    sys.modules[name] = io
+    _set(root, "io", io)
+    return io
 
 
 def _set(target: Any, name: str, value: Any) -> None:
@@ -192,11 +192,11 @@ def _found(package: str, modules: tuple[str, ...], name: str) -> Any:
     """The first thing of that name in these modules of a package, None where there is none."""
     for module in modules:
         try:
-            found = getattr(importlib.import_module(f"{package}.{module}".rstrip(".")), name, None)
+            member = getattr(importlib.import_module(f"{package}.{module}".rstrip(".")), name, None)
         except ImportError:
             continue
-        if found is not None:
-            return found
+        if member is not None:
+            return member
     return None
 
 
@@ -209,15 +209,15 @@ def _factory(cls: Any) -> Callable[..., Any]:
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
 
     def make(**fields: Any) -> Any:
-        taken = {name: value for name, value in fields.items() if takes_all or name in parameters}
+        arguments = {name: value for name, value in fields.items() if takes_all or name in parameters}
         try:
-            made = cls(**taken)
+            built = cls(**arguments)
         except Exception as error:
             raise IOFormatError(f"{cls.__module__}.{cls.__qualname__} refuses it: {error}") from error
         for name, value in fields.items():
-            if name not in taken and not _is_default(name, value):
-                _set_field(made, name, value)
-        return made
+            if name not in arguments and not _is_default(name, value):
+                _set_field(built, name, value)
+        return built
 
     return make
 
@@ -228,10 +228,10 @@ def _is_default(name: str, value: Any) -> bool:
     return value is None or (isinstance(value, Extras) and value.is_empty()) or (isinstance(value, list) and not value)
 
 
-def _set_field(made: Any, name: str, value: Any) -> None:
+def _set_field(built: Any, name: str, value: Any) -> None:
     try:
-        object.__setattr__(made, name, value)
+        object.__setattr__(built, name, value)
     except AttributeError:
-        kind = type(made)
+        kind = type(built)
         message = f"{kind.__module__}.{kind.__qualname__} has no room for {name}: it is left out"
         warnings.warn(message, UserWarning, stacklevel=4)

@@ -78,7 +78,7 @@ def _tree(handle: FileHandle, kind: type[Reader], by_name: fallback.ByName | Non
         return fallback.read_file(handle, why, by_name)
 
 
-def place_of(node: Node) -> tuple[str, int] | None:
+def address_in_file(node: Node) -> tuple[str, int] | None:
     """The file of a lazy node's object and the address of its header there; None for one that has none."""
     if isinstance(node, DamagedNode):
         return None

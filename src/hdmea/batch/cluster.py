@@ -32,10 +32,10 @@ def array_share(
     """
     environment = os.environ if environment is None else environment
     if task is None:
-        task, found = _from_environment(environment)
+        task, stated_count = _from_environment(environment)
         if task is not None:
             _check_whole(environment)
-        count = found if count is None else count
+        count = stated_count if count is None else count
     if task is None:
         if count is not None:
             raise ConfigurationError("--array-count goes with --array-task, or inside an array job")
@@ -51,10 +51,10 @@ def _check_whole(environment: Mapping[str, str]) -> None:
     """Raise `ConfigurationError` for an array of which some tasks are missing: it begins with 0 or 1, without gaps."""
     for scheduler, (number, first, count) in _ARRAYS.items():
         last = {"Slurm": "SLURM_ARRAY_TASK_MAX", "Grid Engine": "SGE_TASK_LAST"}.get(scheduler, "")
-        found = [environment.get(name, "") for name in (number, first, last)]
-        if not all(text.isdigit() for text in found):
+        texts = [environment.get(name, "") for name in (number, first, last)]
+        if not all(text.isdigit() for text in texts):
             continue
-        begin, end = int(found[1]), int(found[2])
+        begin, end = int(texts[1]), int(texts[2])
         tasks = environment.get(count, "")
         has_gaps = tasks.isdigit() and end - begin + 1 != int(tasks)
         if begin > 1 or has_gaps:

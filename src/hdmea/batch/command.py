@@ -145,8 +145,8 @@ def parameters_of(settings: list[str], files: Mapping[str, Path | None]) -> dict
             if name in step.parameters():
                 parameters.setdefault(step.name, {})[name] = str(path.absolute())
     with problems.noting():
-        for step_name, own in read_settings(settings).items():
-            parameters.setdefault(step_name, {}).update(own)
+        for step_name, step_settings in read_settings(settings).items():
+            parameters.setdefault(step_name, {}).update(step_settings)
     problems.raise_any()
     return parameters
 
@@ -155,8 +155,8 @@ def read_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
     """`step.parameter=value` options as parameters. Raises `ConfigurationError` for text of another form."""
     parameters: dict[str, dict[str, Any]] = {}
     for setting in settings:
-        place, equals, text = setting.partition("=")
-        step, dot, parameter = place.partition(".")
+        target, equals, text = setting.partition("=")
+        step, dot, parameter = target.partition(".")
         if not (equals and dot and step and parameter):
             raise ConfigurationError(f"--set takes step.parameter=value, not {setting!r}")
         try:

@@ -117,13 +117,13 @@ class DaskExecutor:
     def resources(self) -> Resources:
         """Recordings at once, on the workers that there are now; of each the threads and memory that the least has."""
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        own = [_share(one["nthreads"], one.get("memory_limit")) for one in workers]
+        shares = [_share(one["nthreads"], one.get("memory_limit")) for one in workers]
         slots = sum(one["nthreads"] for one in workers)
-        return Resources(slots, self._sizes.threads or 1, self._sizes.memory or min(own, default=memory_budget()))
+        return Resources(slots, self._sizes.threads or 1, self._sizes.memory or min(shares, default=memory_budget()))
 
     def submit(self, job: Job, attempt: int) -> None:
-        own = replace(job, threads=self._sizes.threads, memory_budget=self._sizes.memory)
-        future = self._client.submit(_run_on_worker, own, self._words.name, pure=False)
+        sized_job = replace(job, threads=self._sizes.threads, memory_budget=self._sizes.memory)
+        future = self._client.submit(_run_on_worker, sized_job, self._words.name, pure=False)
         self._running[future] = (job, attempt)
         self._queue.add(future)
 
@@ -206,10 +206,10 @@ def _run_on_worker(job: Job, words: str) -> JobOutcome:
     worker = distributed.get_worker()
     slots = worker.state.nthreads
     limit = getattr(getattr(worker, "memory_manager", None), "memory_limit", None)
-    own = replace(job, threads=job.threads or 1, memory_budget=job.memory_budget or _share(slots, limit))
+    sized_job = replace(job, threads=job.threads or 1, memory_budget=job.memory_budget or _share(slots, limit))
     if slots == 1:
         forget_peak_memory()
-    outcome = own.run(_Told(f"{words}-{_STOP}"), _unheard)
+    outcome = sized_job.run(_Told(f"{words}-{_STOP}"), _unheard)
     if slots > 1:  # the process worked on others as well
         outcome.peak_memory_bytes = None
     return outcome

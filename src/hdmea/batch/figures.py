@@ -36,7 +36,7 @@ def key_figures(session: PipelineSession) -> dict[str, Any]:
     units = list(session.units.values())
     head = get_nested(session.metadata, "ap_tracking", "all_ap_intersection") or {}
     valid = get_nested(session.metadata, "electrode_alignment", "valid")
-    found = (
+    values = (
         len(units),
         _count(units, STA_PREFIX, lambda feature: get_nested(feature, "sta_geometry", "significant")),
         _count(units, "ap_tracking", lambda feature: get_nested(feature, "ap_pathway", "axon_seen")),
@@ -46,7 +46,7 @@ def key_figures(session: PipelineSession) -> dict[str, Any]:
         *(_finite(head.get(axis)) for axis in ("x", "y")),
         len(session.warnings),
     )
-    return dict(zip(COLUMNS, found, strict=True))
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def _count(units: list[dict[str, Any]], prefix: str, judge: Any) -> int | None:
@@ -57,8 +57,8 @@ def _count(units: list[dict[str, Any]], prefix: str, judge: Any) -> int | None:
 
 def _judgements(unit: Mapping[str, Any], prefix: str, judge: Any) -> Iterator[Any]:
     for name, feature in (unit.get("features") or {}).items():
-        if name.startswith(prefix) and (found := judge(feature)) is not None:
-            yield found
+        if name.startswith(prefix) and (judgement := judge(feature)) is not None:
+            yield judgement
 
 
 def _is_selective(feature: Any) -> bool | None:
@@ -69,8 +69,8 @@ def _is_selective(feature: Any) -> bool | None:
 
 
 def _finite(value: Any) -> float | None:
-    found = number(value)
-    return found if abs(found) < float("inf") else None
+    as_number = number(value)
+    return as_number if abs(as_number) < float("inf") else None
 
 
 def stored_figures(attrs: Mapping[str, Any]) -> dict[str, Any]:

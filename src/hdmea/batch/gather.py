@@ -32,22 +32,22 @@ _POLL_S = 0.05
 logger = logging.getLogger(__name__)
 
 
-def gather_figures(output_dir: Path, dataset_ids: Sequence[str], own: Path | None = None) -> Path:
+def gather_figures(output_dir: Path, dataset_ids: Sequence[str], own_summary: Path | None = None) -> Path:
     """Write the table of all recordings in their order, from the summaries of the tasks that have ended.
 
     Every task calls this once its own summary is written. Recordings that no summary has are "not started".
 
-    own: the summary of this task, where the table needs no more than its rows anew. Raises `DataLoadError` for a
+    own_summary: of this task, where the table needs no more than its rows anew. Raises `DataLoadError` for a
     summary that is not one.
     """
     path = output_dir / TABLE
     with turn(output_dir / LOCK, "the table of figures"):
-        known = None if own is None else _table(path, dataset_ids)
-        if known is None or own is None:
-            known = _latest(sorted(output_dir.glob(SUMMARIES)))
+        rows = None if own_summary is None else _table(path, dataset_ids)
+        if rows is None or own_summary is None:
+            rows = _latest(sorted(output_dir.glob(SUMMARIES)))
         else:
-            known |= _latest([own])
-        write_table(path, [known.get(name, _unknown(name)) for name in dataset_ids])
+            rows |= _latest([own_summary])
+        write_table(path, [rows.get(name, _unknown(name)) for name in dataset_ids])
     return path
 
 
@@ -73,10 +73,10 @@ def _table(path: Path, dataset_ids: Sequence[str]) -> dict[str, dict[str, Any]] 
     """The rows of the table that is there, by dataset ID; None for one that is not of just these recordings."""
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_bytes().decode(), newline="")))
-        known = {plain_text(row["dataset_id"]): {**row, "dataset_id": plain_text(row["dataset_id"])} for row in rows}
+        by_name = {plain_text(row["dataset_id"]): {**row, "dataset_id": plain_text(row["dataset_id"])} for row in rows}
     except (OSError, KeyError, ValueError, csv.Error):
         return None
-    return known if list(known) == list(dataset_ids) else None
+    return by_name if list(by_name) == list(dataset_ids) else None
 
 
 def _latest(summaries: Sequence[Path]) -> dict[str, dict[str, Any]]:

@@ -34,16 +34,16 @@ def identities(steps: Iterable[Any], modules: Iterable[str]) -> dict[str, Identi
     steps: each with `name` and `arguments`. modules: as `hdmea.utils.user_modules` takes them.
     """
     steps = list(steps)
-    found: dict[str, Identity | None] = {VERSIONS: _versions()}
+    by_name: dict[str, Identity | None] = {VERSIONS: _versions()}
     for path in _files(steps):
-        found[str(path)] = identity_of(path)
+        by_name[str(path)] = identity_of(path)
     for step in steps:
         if step.name == "add_section_time":
-            found["playlist"] = _playlist(step.arguments)
+            by_name["playlist"] = _playlist(step.arguments)
     for name in modules:
         file = _module_file(name)
-        found[f"module {name}"] = None if file is None else identity_of(file)
-    return found
+        by_name[f"module {name}"] = None if file is None else identity_of(file)
+    return by_name
 
 
 def differences(stored: Mapping[str, Any], now: Mapping[str, Identity | None]) -> list[str]:
@@ -56,8 +56,8 @@ def newer_files(steps: Iterable[Any], result: Path) -> list[str]:
     written = result.stat().st_mtime_ns
     newer = []
     for path in _files(list(steps)):
-        found = identity_of(path)
-        if found is not None and found["modified_ns"] > written:
+        identity = identity_of(path)
+        if identity is not None and identity["modified_ns"] > written:
             newer.append(f"{path} is newer")
     return newer
 

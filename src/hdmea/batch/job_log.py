@@ -54,10 +54,10 @@ def logging_to(path: Path) -> Iterator[None]:
 def _add(thread: int, handler: logging.Handler) -> None:
     with _lock:
         for name in _LOGGERS:
-            own = logging.getLogger(name)
-            _levels.setdefault(name, own.level)
-            own.addHandler(handler)
-            own.setLevel(min(own.level or logging.INFO, logging.INFO))
+            log = logging.getLogger(name)
+            _levels.setdefault(name, log.level)
+            log.addHandler(handler)
+            log.setLevel(min(log.level or logging.INFO, logging.INFO))
         _writers[thread] = handler
 
 
@@ -65,7 +65,7 @@ def _remove(thread: int, handler: logging.Handler) -> None:
     with _lock:
         del _writers[thread]
         for name in _LOGGERS:
-            own = logging.getLogger(name)
-            own.removeHandler(handler)
+            log = logging.getLogger(name)
+            log.removeHandler(handler)
             if not _writers:
-                own.setLevel(_levels.pop(name))
+                log.setLevel(_levels.pop(name))

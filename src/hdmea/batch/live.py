@@ -60,11 +60,11 @@ class LivePage:
     def finished(self, outcome: JobOutcome) -> None:
         """A recording has ended."""
         self._progress.finished(outcome)
-        known = {name: str(value) for name, value in outcome.figures.items()}
-        units, warnings = known.pop("units", ""), known.pop("warnings", "")
+        key_figures = {name: str(value) for name, value in outcome.figures.items()}
+        units, warnings = key_figures.pop("units", ""), key_figures.pop("warnings", "")
         figures = (units, "", "", "", warnings)
         said, state = " ".join(outcome.reason.split()), outcome.status.value
-        self._set(Row(outcome.dataset_id, state, figures=figures, said=said, key_figures=known))
+        self._set(Row(outcome.dataset_id, state, figures=figures, said=said, key_figures=key_figures))
 
     def _set(self, row: Row) -> None:
         with self._lock:
@@ -83,24 +83,24 @@ class LivePage:
 
     def _write(self, renewed_s: int | None) -> None:
         with self._lock:
-            own = dict(self._rows)
+            of_task = dict(self._rows)
         if self._task is None:
-            self._write_page(list(own.values()), renewed_s)
+            self._write_page(list(of_task.values()), renewed_s)
             return
         number, names = self._task
         part = self._directory / _PARTS.replace("*", f"{number:04d}")
-        content = {"ends": renewed_s is None, "rows": [asdict(row) for row in own.values()]}
+        content = {"ends": renewed_s is None, "rows": [asdict(row) for row in of_task.values()]}
         with durable.replacing(part, overwrite=True) as temporary:
             temporary.write_text(json.dumps(content), encoding="utf-8")
         with turn(self._directory / _LOCK, "the page of the running batch"):
-            known = {name: Row(name, _WAITING) for name in names}
+            shown = {name: Row(name, _WAITING) for name in names}
             is_running = False
             for path in sorted(self._directory.glob(_PARTS)):
                 rows, ends = _part(path)
-                known |= {row.name: row for row in rows if row.name in known}
+                shown |= {row.name: row for row in rows if row.name in shown}
                 is_running |= not ends
-            is_running |= any(row.state == _WAITING for row in known.values())  # a task that has not begun
-            self._write_page([known[name] for name in names], RENEWED_S if is_running else None)
+            is_running |= any(row.state == _WAITING for row in shown.values())  # a task that has not begun
+            self._write_page([shown[name] for name in names], RENEWED_S if is_running else None)
 
     def _write_page(self, rows: list[Row], renewed_s: int | None) -> None:
         ended = sum(not row.state.startswith((_WAITING, _RUNNING)) for row in rows)

@@ -236,8 +236,8 @@ def _options(columns: Mapping[str, Any], directory: Path, where: str) -> dict[st
         if parameter:
             options.setdefault(step, {})[parameter] = _below(directory, parameter, value)
         elif isinstance(value, Mapping):
-            own = {parameter: _below(directory, parameter, item) for parameter, item in value.items()}
-            options.setdefault(step, {}).update(own)
+            arguments = {parameter: _below(directory, parameter, item) for parameter, item in value.items()}
+            options.setdefault(step, {}).update(arguments)
         else:
             raise ConfigurationError(f"{where}: unknown column {name!r}; use {', '.join(COLUMNS)} or step.parameter")
     return options

@@ -47,8 +47,8 @@ def steps_for(
         call = StepCall(name, arguments)
         with problems.noting(recording.dataset_id if {listed, name} & recording.options.keys() else ""):
             call.check()
-        own = StepCall(name, _own_arguments(name, recording))
-        steps.append(own.with_arguments(call.with_whole_paths(Path()).arguments))
+        call_of = StepCall(name, _own_arguments(name, recording))
+        steps.append(call_of.with_arguments(call.with_whole_paths(Path()).arguments))
     problems.raise_any()
     with problems.noting(recording.dataset_id if recording.options else ""):
         check_movies(steps)

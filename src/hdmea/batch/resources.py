@@ -32,8 +32,8 @@ def plan_resources(
         if number is not None and number < 1:
             raise ValueError(f"{name} must be at least 1, got {number}")
     cpus, memory = thread_count(), memory_budget()
-    own = None if budget is None else parse_bytes(budget)
+    budget_bytes = None if budget is None else parse_bytes(budget)
     if jobs is None:
-        fitting = max(1, memory // (own or MIN_MEMORY))
+        fitting = max(1, memory // (budget_bytes or MIN_MEMORY))
         jobs = max(1, min(recordings, cpus // (threads or 1), fitting))
-    return Resources(jobs, threads or max(1, cpus // jobs), own or memory // jobs)
+    return Resources(jobs, threads or max(1, cpus // jobs), budget_bytes or memory // jobs)

@@ -316,18 +316,24 @@ def _jobs(
     flow, steps, parameters = recipe
     recordings = read_manifest(manifest) if isinstance(manifest, (str, Path)) else list(manifest)
     flow_steps, flow_parameters = read_parameters(flow) if flow is not None else (None, {})
-    merged = {name: dict(own) for name, own in flow_parameters.items()}
-    for name, own in (parameters or {}).items():
-        merged.setdefault(name, {}).update(own)
+    merged = {name: dict(values) for name, values in flow_parameters.items()}
+    for name, arguments in (parameters or {}).items():
+        merged.setdefault(name, {}).update(arguments)
     jobs = []
     for recording in recordings:
         with problems.noting():
             chosen = tuple(steps_for(recording, steps if steps is not None else flow_steps, merged))
             size = recording.input_bytes()
             _check_name(recording.dataset_id)
-            place = output_dir.absolute()
+            absolute_dir = output_dir.absolute()
             jobs.append(
-                Job(dataset_id=recording.dataset_id, steps=chosen, output_dir=place, input_bytes=size, **vars(options))
+                Job(
+                    dataset_id=recording.dataset_id,
+                    steps=chosen,
+                    output_dir=absolute_dir,
+                    input_bytes=size,
+                    **vars(options),
+                )
             )
     return jobs
 

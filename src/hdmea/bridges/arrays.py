@@ -69,7 +69,7 @@ def to_xarray(source: Source, stimulus: str, *, bin_s: float | None = None) -> D
     edges = np.array([trials.edges[trial][: bins + 1] for trial in kept]).reshape(len(kept), bins + 1) / trials.rate_hz
     widths = np.diff(edges, axis=1)
     starts = edges[:, :-1] if bins else np.empty((len(kept), 0))
-    places = [unit_facts.place_of(session, session.units[name]) for name in names]
+    places = [unit_facts.electrode_place(session, session.units[name]) for name in names]
     seconds, micrometres = {"units": "s"}, {"units": "um"}
     dataset: Dataset = xarray.Dataset(
         {
@@ -81,10 +81,18 @@ def to_xarray(source: Source, stimulus: str, *, bin_s: float | None = None) -> D
         },
         {
             "unit": ("unit", np.array(names, dtype=str)),
-            "row": ("unit", _numbers([place.row for place in places]), {"long_name": "electrode's row, from 1"}),
-            "col": ("unit", _numbers([place.col for place in places]), {"long_name": "electrode's column, from 1"}),
-            "x": ("unit", _numbers([place.x_um for place in places]), micrometres),
-            "y": ("unit", _numbers([place.y_um for place in places]), micrometres),
+            "row": (
+                "unit",
+                _numbers([electrode.row for electrode in places]),
+                {"long_name": "electrode's row, from 1"},
+            ),
+            "col": (
+                "unit",
+                _numbers([electrode.col for electrode in places]),
+                {"long_name": "electrode's column, from 1"},
+            ),
+            "x": ("unit", _numbers([electrode.x_um for electrode in places]), micrometres),
+            "y": ("unit", _numbers([electrode.y_um for electrode in places]), micrometres),
             "trial": ("trial", np.array(kept, np.int64)),
             "time": ("time", starts.mean(axis=0) if kept else np.empty(bins), seconds),
             "frame_time": (("trial", "time"), starts, {**seconds, "long_name": "from the trial's start"}),

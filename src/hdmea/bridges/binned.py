@@ -165,8 +165,8 @@ def _any_windows(session: PipelineSession, stimulus: str) -> Windows:
         windows = read_windows(unit, stimulus, session.metadata, section_rows(session.stimulus, stimulus))
         if windows is not None:
             return windows
-    there = ", ".join(sections_of(session)) or "none: run section_spike_times first"
-    message = f"{session.dataset_id} has no sectioned spikes of {stimulus!r}; there are: {there}"
+    names_there = ", ".join(sections_of(session)) or "none: run section_spike_times first"
+    message = f"{session.dataset_id} has no sectioned spikes of {stimulus!r}; there are: {names_there}"
     raise MissingInputError(message, None, "spike_times_sectioned")
 
 

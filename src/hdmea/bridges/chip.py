@@ -71,8 +71,16 @@ def chip_of(session: PipelineSession) -> Chip | None:
 def _placed(chip: Chip, session: PipelineSession) -> Chip | None:
     """The chip where the sorter's positions put it: the first electrode need not be at zero."""
     for unit in session.units.values():
-        place = unit_facts.place_of(session, unit)
-        if place.row is not None and place.col is not None and place.x_um is not None and place.y_um is not None:
-            x0, y0 = place.x_um - (place.col - 1) * chip.pitch_um, place.y_um - (place.row - 1) * chip.pitch_um
+        position = unit_facts.electrode_place(session, unit)
+        if (
+            position.row is not None
+            and position.col is not None
+            and position.x_um is not None
+            and position.y_um is not None
+        ):
+            x0, y0 = (
+                position.x_um - (position.col - 1) * chip.pitch_um,
+                position.y_um - (position.row - 1) * chip.pitch_um,
+            )
             return Chip(chip.name, chip.rows, chip.cols, chip.pitch_um, x0, y0)
     return None

@@ -51,7 +51,7 @@ def table(
     if traces is not None:
         screen.say(traces)
     sizes = ((written.recordings, "recordings"), (written.rows, "rows"), (written.columns, "columns"))
-    screen.progress(", ".join(counted(number, what) for number, what in sizes))
+    screen.progress(", ".join(counted(number, plural) for number, plural in sizes))
     screen.result(
         {
             "file": str(output),
@@ -77,16 +77,16 @@ def info(files: Files) -> None:
     from hdmea.bridges.mcs_info import mcs_info, mcs_lines
     from hdmea.io.mcs_h5 import is_mcs_h5
 
-    found: list[dict[str, Any]] = []
+    recordings: list[dict[str, Any]] = []
     for file in recording_files(files):
         is_vendors = is_mcs_h5(console.existing_file(file))
         one = mcs_info(file) if is_vendors else recording_info(file)
-        if found:
+        if recordings:
             screen.say()
         for line in (mcs_lines if is_vendors else _lines)(one):
             screen.say(line)
-        found.append(one)
-    screen.result(found)
+        recordings.append(one)
+    screen.result(recordings)
 
 
 def _lines(one: dict[str, Any]) -> list[str]:
@@ -105,12 +105,12 @@ def _lines(one: dict[str, Any]) -> list[str]:
         f"{units['with_waveform']} with a waveform",
     ]
     for name, section in one["sections"].items():
-        counts = (counted(section[what], what) for what in ("presentations", "trials"))
+        counts = (counted(section[plural], plural) for plural in ("presentations", "trials"))
         lines.append(f"  section   {name}: {', '.join(counts)} in {counted(section['units'], 'units')}")
     for name, feature in one["features"].items():
         versions = f", version {' and '.join(feature['versions'])}" if feature["versions"] else ""
         lines.append(f"  feature   {name}: {counted(feature['units'], 'units')}{versions}")
-    lines += [f"  missing   {what}" for what in one["missing"]]
+    lines += [f"  missing   {missing}" for missing in one["missing"]]
     if one["not_run"]:
         lines.append(f"  not run   {', '.join(one['not_run'])} (--json says what each makes)")
     return [*lines, *(f"  warning   {text}" for text in one["warnings"])]

@@ -67,11 +67,11 @@ def export(
     elif output.suffix.lower() == ".nwb":
         from hdmea.bridges.nwb import export_nwb
 
-        known = _facts(facts, start_time, time_zone, subject, session, without_subject, location, waveform_volts)
+        given_facts = _facts(facts, start_time, time_zone, subject, session, without_subject, location, waveform_volts)
         try:
-            path = export_nwb(file, output, known, overwrite=overwrite)
+            path = export_nwb(file, output, given_facts, overwrite=overwrite)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{error}{_what_to_run(file, output, known)}") from error
+            raise ConfigurationError(f"{error}{_what_to_run(file, output, given_facts)}") from error
     elif output.name.lower().endswith(".mat.h5"):
         from hdmea.bridges.matlab import export_matlab
 
@@ -91,12 +91,12 @@ def _template(file: Path, target: Path, overwrite: bool) -> Path:
     return target
 
 
-def _what_to_run(file: Path, output: Path, known: NwbFacts) -> str:
+def _what_to_run(file: Path, output: Path, given_facts: NwbFacts) -> str:
     """The command that says all that is missing, with values of an example; empty where nothing is."""
     from hdmea.bridges.nwb_facts import options_needed
     from hdmea.plot.figure_data import opened
 
-    options = options_needed(opened(file), known)
+    options = options_needed(opened(file), given_facts)
     if not options:
         return ""
     given = sys.argv[1:] if sys.argv[1:2] == ["export"] else ["export", str(file), str(output)]
@@ -118,7 +118,7 @@ def _facts(
     """The facts of a file, with those of the options before them."""
     from hdmea.bridges.nwb_facts import NwbFacts, read_facts
 
-    known = NwbFacts() if file is None else read_facts(console.existing_file(file))
+    stored_facts = NwbFacts() if file is None else read_facts(console.existing_file(file))
     given = {
         "start_time": start_time,
         "time_zone": time_zone,
@@ -126,19 +126,19 @@ def _facts(
         "waveform_volts_per_count": waveform_volts,
     }
     return replace(
-        known,
-        subject={**known.subject, **_pairs(subject, "--subject")},
-        session={**known.session, **_pairs(session, "--session")},
-        without_subject=without_subject or known.without_subject,
+        stored_facts,
+        subject={**stored_facts.subject, **_pairs(subject, "--subject")},
+        session={**stored_facts.session, **_pairs(session, "--session")},
+        without_subject=without_subject or stored_facts.without_subject,
         **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
     )
 
 
 def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
-    found = {}
+    pairs = {}
     for text in given or ():
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise ConfigurationError(f"{option} takes NAME=VALUE, not {text!r}")
-        found[name.strip()] = value.strip()
-    return found
+        pairs[name.strip()] = value.strip()
+    return pairs

@@ -45,11 +45,11 @@ def recording_info(source: Source) -> dict[str, Any]:
     path = session.own_file
     duration, rate = duration_of(session), number(session.metadata.get("acquisition_rate"))
     sections, features = _sections(session), _features(session)
-    there = path is not None and Path(path).exists()
+    exists = path is not None and Path(path).exists()
     return {
         "dataset_id": session.dataset_id,
         "file": None if path is None else str(path),
-        "bytes": Path(path).stat().st_size if path is not None and there else None,
+        "bytes": Path(path).stat().st_size if path is not None and exists else None,
         "layout_version": session.layout_version,
         "created_at": session.created_at,
         "saved_at": session.saved_at,
@@ -75,44 +75,44 @@ def _length(values: Any) -> int:
 
 def _units(session: PipelineSession) -> dict[str, int]:
     counts = [unit_facts.spike_count(unit) for unit in session.units.values()]
-    places = [unit_facts.place_of(session, unit).x_um for unit in session.units.values()]
+    places = [unit_facts.electrode_place(session, unit).x_um for unit in session.units.values()]
     return {
         "count": session.unit_count,
         "spikes": sum(counts),
         "without_spikes": sum(count == 0 for count in counts),
-        "with_place": sum(place is not None for place in places),
+        "with_place": sum(xy is not None for xy in places),
         "with_waveform": sum(_length(unit.get("waveform")) > 0 for unit in session.units.values()),
     }
 
 
 def _sections(session: PipelineSession) -> dict[str, dict[str, int]]:
     shown = session.stimulus.get("section_time") or {}
-    found: dict[str, dict[str, int]] = {}
+    sections: dict[str, dict[str, int]] = {}
     for name in dict.fromkeys([*map(str, shown), *sections_of(session)]):
         trials = [
             _length(section.get("trials_start_end"))
             for unit in session.units.values()
             if isinstance(section := (unit.get("spike_times_sectioned") or {}).get(name), Mapping)
         ]
-        found[name] = {
+        sections[name] = {
             "presentations": _length(shown.get(name)),
             "trials": max(trials, default=0),
             "units": len(trials),
         }
-    return found
+    return sections
 
 
 def _features(session: PipelineSession) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for unit in session.units.values():
         for name, feature in (unit.get("features") or {}).items():
-            row = found.setdefault(str(name), {"units": 0, "versions": []})
+            row = rows.setdefault(str(name), {"units": 0, "versions": []})
             row["units"] += 1
             metadata = feature.get("metadata") if isinstance(feature, Mapping) else None
             version = metadata.get("version") if isinstance(metadata, Mapping) else None
             if version is not None and str(version) not in row["versions"]:
                 row["versions"].append(str(version))
-    return dict(sorted(found.items()))
+    return dict(sorted(rows.items()))
 
 
 def _missing(session: PipelineSession, sections: Mapping[str, Any], features: Mapping[str, Any]) -> list[str]:
@@ -132,15 +132,15 @@ def _missing(session: PipelineSession, sections: Mapping[str, Any], features: Ma
     for name, feature in features.items():
         if feature["units"] < units:
             missing.append((f"the feature {name} in {units - feature['units']} of {units} units", f"features/{name}"))
-    return [f"{what} (made by {_makers(place)})" for what, place in missing]
+    return [f"{label} (made by {_makers(need)})" for label, need in missing]
 
 
-def _makers(place: str) -> str:
+def _makers(need: str) -> str:
     """The steps that make a place of the session, or else what holds it, as text."""
     exact = [
-        s.name for s in STEPS.values() if any(fnmatchcase(place, made.replace("{movie}", "*")) for made in s.makes)
+        s.name for s in STEPS.values() if any(fnmatchcase(need, makes.replace("{movie}", "*")) for makes in s.makes)
     ]
-    names = exact or [step.name for step in STEPS.values() if place.partition("/")[0] in step.makes]
+    names = exact or [step.name for step in STEPS.values() if need.partition("/")[0] in step.makes]
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 

@@ -98,33 +98,33 @@ def matlab_problems(path: str | Path) -> list[Problem]:
     ['/flags']
     """
     tree = read_tree(path, lazy=True)
-    return [Problem(place, what) for place, what in _problems("", tree)]
+    return [Problem(where, problem) for where, problem in _problems("", tree)]
 
 
 # ---------------------------------------------------------------- what it takes
 
 
-def _problems(place: str, node: Node) -> Iterator[tuple[str, str]]:
-    name = place.rpartition("/")[2]
+def _problems(where: str, node: Node) -> Iterator[tuple[str, str]]:
+    name = where.rpartition("/")[2]
     if not name.isascii():
-        yield place, "has a name with characters beyond ASCII, which not every MATLAB finds"
+        yield where, "has a name with characters beyond ASCII, which not every MATLAB finds"
     for key, value in node.attrs.items():
         if isinstance(value, (bool, np.bool_)) or getattr(value, "dtype", None) == np.dtype(bool):
-            yield place, f"has the attribute {key} of type bool, which MATLAB reads as text"
+            yield where, f"has the attribute {key} of type bool, which MATLAB reads as text"
         elif value is None:
-            yield place, f"has the attribute {key} without a value"
+            yield where, f"has the attribute {key} without a value"
     if isinstance(node, Group):
         for child, below in node.children.items():
-            yield from _problems(f"{place}/{child}", below)
+            yield from _problems(f"{where}/{child}", below)
         return
     if node.data is None:
-        yield place, "is a dataset without data"
+        yield where, "is a dataset without data"
         return
     if unknown := _unknown_type(node.data.dtype):
-        yield place, unknown
+        yield where, unknown
     filters = node.data.filters if isinstance(node.data, LazyArray) else ()
     if needed := [name for name in filters if name not in FILTERS]:
-        yield place, f"is compressed by {', '.join(needed)}, for which MATLAB needs a plugin"
+        yield where, f"is compressed by {', '.join(needed)}, for which MATLAB needs a plugin"
 
 
 def _unknown_type(dtype: np.dtype[Any]) -> str:
@@ -147,16 +147,16 @@ def _unknown_type(dtype: np.dtype[Any]) -> str:
 
 def _group(group: Group) -> Group:
     """A group with everything in it as MATLAB takes it; data stay where they are until they are written."""
-    made = Group(attrs=_attributes(group.attrs))
+    as_matlab = Group(attrs=_attributes(group.attrs))
     for name, child in group.children.items():
         node = _group(child) if isinstance(child, Group) else _array(child)
         free = _ascii(name)
         if free != name:
             node.attrs[NAME_ATTRIBUTE] = name
-        made.children[free] = node
+        as_matlab.children[free] = node
     links = {name: link for name, link in group.links.items() if name not in group.children}
-    made.links = {_ascii(name): link for name, link in links.items()}
-    return made
+    as_matlab.links = {_ascii(name): link for name, link in links.items()}
+    return as_matlab
 
 
 def _ascii(name: str) -> str:
@@ -167,29 +167,29 @@ def _ascii(name: str) -> str:
 
 
 def _attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for name, value in attrs.items():
         if value is None:
-            made[name] = ""
+            attributes[name] = ""
         elif isinstance(value, (bool, np.bool_)):
-            made[name] = np.uint8(value)
+            attributes[name] = np.uint8(value)
         elif isinstance(value, (np.ndarray, np.generic)):
-            made[name] = np.asarray(value).astype(_dtype(np.asarray(value).dtype))[()]
+            attributes[name] = np.asarray(value).astype(_dtype(np.asarray(value).dtype))[()]
         else:
-            made[name] = value
-    return made
+            attributes[name] = value
+    return attributes
 
 
 def _array(array: Array) -> Array:
     attrs = _attributes(array.attrs)
     if array.data is None:
         return Array(np.empty(0), {**attrs, FROM_NONE: np.uint8(1)})
-    wanted = _dtype(array.data.dtype)
-    if wanted == array.data.dtype:
+    target_dtype = _dtype(array.data.dtype)
+    if target_dtype == array.data.dtype:
         return Array(array.data, attrs)
     if isinstance(array.data, np.ndarray) or not array.data.shape:
-        return Array(np.asarray(array.data).astype(wanted), attrs)
-    return Array(CastSource(array.data, wanted), attrs)
+        return Array(np.asarray(array.data).astype(target_dtype), attrs)
+    return Array(CastSource(array.data, target_dtype), attrs)
 
 
 def _dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

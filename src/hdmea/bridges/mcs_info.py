@@ -103,5 +103,5 @@ def _figures(stream: dict[str, Any]) -> str:
         gaps = f", {stream['gaps']} gap{'s' * (stream['gaps'] != 1)}" if stream["gaps"] else ""
         return f"{channels}, {stream['sampling_frequency_hz']:g} Hz, {stream['duration_s']:.2f} s{gaps}"
     entities = f"{stream['entities']} entit{'ies' if stream['entities'] != 1 else 'y'}"
-    what = next(name for name in ("times", "averages") if name in stream)
-    return f"{entities}, {stream[what]} {what}"
+    quantity = next(name for name in ("times", "averages") if name in stream)
+    return f"{entities}, {stream[quantity]} {quantity}"

@@ -74,10 +74,10 @@ def export_nwb(
         raise ConfigurationError(f"{output}: a NWB file ends in {SUFFIX}")
     durable.require_absent(output, overwrite)
     pynwb = required("pynwb", "an export to NWB")
-    known = _facts(facts)
+    given_facts = _facts(facts)
     session = opened(source)
-    file = _described(pynwb, session, known)
-    _fill(pynwb, file, session, known)
+    file = _nwb_file(pynwb, session, given_facts)
+    _fill(pynwb, file, session, given_facts)
     with (
         durable.replacing(output, overwrite=overwrite) as temporary,
         h5py.File(temporary, "w", locking=False) as target,  # the file is locked already
@@ -98,7 +98,7 @@ def _facts(facts: NwbFacts | Mapping[str, Any] | str | Path | None) -> NwbFacts:
         raise ConfigurationError(f"facts: {error}") from error
 
 
-def _described(pynwb: Any, session: PipelineSession, facts: NwbFacts) -> Any:
+def _nwb_file(pynwb: Any, session: PipelineSession, facts: NwbFacts) -> Any:
     """The file without data: who, when, and by what it was made."""
     from hdmea import __version__
 

@@ -81,12 +81,12 @@ class NwbFacts:
         for name, (kinds, form) in _FORMS.items():
             if not isinstance(getattr(self, name), kinds):
                 raise ConfigurationError(f"{name} must be {form}, not {getattr(self, name)!r}")
-        for name, given, known in (
+        for name, given, allowed in (
             ("session", self.session, SESSION_FIELDS),
             ("subject", self.subject, SUBJECT_FIELDS),
         ):
-            if unknown := sorted(set(given) - set(known)):
-                raise ConfigurationError(f"[{name}] has no {', '.join(unknown)}; it may have: {', '.join(known)}")
+            if unknown := sorted(set(given) - set(allowed)):
+                raise ConfigurationError(f"[{name}] has no {', '.join(unknown)}; it may have: {', '.join(allowed)}")
 
 
 def read_facts(path: str | Path) -> NwbFacts:
@@ -108,9 +108,9 @@ def read_facts(path: str | Path) -> NwbFacts:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from error
-    known = [item.name for item in fields(NwbFacts)]
-    if unknown := sorted(set(content) - set(known)):
-        raise ConfigurationError(f"{path} has {', '.join(unknown)}; it may have: {', '.join(known)}")
+    names = [item.name for item in fields(NwbFacts)]
+    if unknown := sorted(set(content) - set(names)):
+        raise ConfigurationError(f"{path} has {', '.join(unknown)}; it may have: {', '.join(names)}")
     try:
         return NwbFacts(**content)
     except ConfigurationError as error:
@@ -139,9 +139,9 @@ def options_needed(session: PipelineSession, facts: NwbFacts) -> list[str]:
 
 
 def _missing(facts: NwbFacts) -> list[str]:
-    known = {name for name, value in facts.subject.items() if value not in (None, "")}
-    known |= {"age"} & known or ({"age"} if "date_of_birth" in known else set())
-    return [name for name in _EXAMPLES if name not in known]
+    stated = {name for name, value in facts.subject.items() if value not in (None, "")}
+    stated |= {"age"} & stated or ({"age"} if "date_of_birth" in stated else set())
+    return [name for name in _EXAMPLES if name not in stated]
 
 
 def facts_template(session: PipelineSession) -> str:
@@ -276,9 +276,9 @@ def checked_subject(facts: NwbFacts) -> dict[str, Any] | None:
 
 def session_facts(facts: NwbFacts) -> dict[str, Any]:
     """The session's facts as pynwb takes them; what is not known is left out."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in facts.session.items():
         if value in (None, "", []):
             continue
-        found[name] = ([value] if isinstance(value, str) else list(value)) if name in LISTS else str(value)
-    return found
+        values[name] = ([value] if isinstance(value, str) else list(value)) if name in LISTS else str(value)
+    return values

@@ -176,7 +176,7 @@ def _series_rates(group: Any) -> Iterator[float]:
 
 def _facts(tree: Group) -> dict[str, Any]:
     """Facts of the file itself: identifier, description, start time, and `general`'s texts."""
-    found: dict[str, Any] = {}
+    texts: dict[str, Any] = {}
     for group in (tree, tree.children.get("general")):
         for name, child in group.children.items() if isinstance(group, Group) else ():
             if (
@@ -184,8 +184,8 @@ def _facts(tree: Group) -> dict[str, Any]:
                 and child.data is not None
                 and len(values := np.ravel(np.asarray(child.data))) == 1
             ):
-                found[name] = text_of(values[0])
-    return found
+                texts[name] = text_of(values[0])
+    return texts
 
 
 # ---------------------------------------------------------------- units

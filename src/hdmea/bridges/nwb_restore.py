@@ -37,8 +37,8 @@ def provenance(tree: Group) -> dict[str, str]:
     table = DynamicTable(group)
     if not (table.is_single("key") and table.is_single("value")):
         return {}
-    found = {str(key): str(value) for key, value in zip(table.single("key"), table.single("value"), strict=True)}
-    return found if found.get("exported_by", "").startswith("hdmea ") else {}
+    table_rows = {str(key): str(value) for key, value in zip(table.single("key"), table.single("value"), strict=True)}
+    return table_rows if table_rows.get("exported_by", "").startswith("hdmea ") else {}
 
 
 def electrode_places(tree: Group, units: DynamicTable) -> list[dict[str, Any]]:
@@ -51,14 +51,14 @@ def electrode_places(tree: Group, units: DynamicTable) -> list[dict[str, Any]]:
     table = DynamicTable(group)
     names = {"row": "row", "col": "col", "x_um": "rel_x", "y_um": "rel_y"}
     columns = {name: table.single(stored) for name, stored in names.items() if table.is_single(stored)}
-    for row, place in enumerate(places):
+    for row, position in enumerate(places):
         electrodes = units.ragged("electrodes", row)
         if not len(electrodes) or not 0 <= int(electrodes[0]) < len(table):
             continue
-        place["global_id"] = table.identifier(int(electrodes[0]))
-        found = {name: column[int(electrodes[0])] for name, column in columns.items()}
-        place |= {name: int(found[name]) for name in ("row", "col") if isinstance(found.get(name), int)}
-        place |= {name: float(found[name]) for name in ("x_um", "y_um") if np.isfinite(found.get(name, np.nan))}
+        position["global_id"] = table.identifier(int(electrodes[0]))
+        stated = {name: column[int(electrodes[0])] for name, column in columns.items()}
+        position |= {name: int(stated[name]) for name in ("row", "col") if isinstance(stated.get(name), int)}
+        position |= {name: float(stated[name]) for name in ("x_um", "y_um") if np.isfinite(stated.get(name, np.nan))}
     return places
 
 
@@ -150,10 +150,10 @@ def _restore_averages(tree: Group, session: PipelineSession) -> None:
         for row, unit_row in enumerate(table.single("unit")):
             if not 0 <= int(unit_row) < len(ids):
                 raise DataLoadError(f"the table of {feature} names the unit {unit_row} of {len(ids)}")
-            own = session.units[ids[int(unit_row)]].setdefault("features", {})
+            features = session.units[ids[int(unit_row)]].setdefault("features", {})
             data = np.asarray(table.rows(IMAGE_COLUMN)[row])
             metadata = {name: column[row] for name, column in columns.items()}
-            own[feature] = {"data": data, "metadata": metadata, **(own.get(feature) or {})}
+            features[feature] = {"data": data, "metadata": metadata, **(features.get(feature) or {})}
         session.memory.enforce_session(session)
 
 
@@ -208,11 +208,11 @@ def _by_stimulus(
     """Rows of one table of intervals by stimulus, in their order, and the margins of the first."""
     if bounds is None or not columns or not {"stimulus", order} <= columns.keys():
         return {}
-    found = {}
+    by_name = {}
     numbers = np.asarray(columns[order], np.int64)
     for name in dict.fromkeys(str(one) for one in columns["stimulus"].tolist()):
         rows = np.flatnonzero(columns["stimulus"] == name)
         rows = rows[np.argsort(numbers[rows], kind="stable")]
         margins = [float(columns[key][rows[0]]) if key in columns else 0.0 for key in ("pre_margin_s", "post_margin_s")]
-        found[name] = np.asarray(bounds)[rows].astype(np.int64), (margins[0], margins[1])
-    return found
+        by_name[name] = np.asarray(bounds)[rows].astype(np.int64), (margins[0], margins[1])
+    return by_name

@@ -62,8 +62,8 @@ def streamed(parts: Callable[[], Iterator[Any]], shape: tuple[int, ...], dtype: 
     """A dataset for pynwb from parts: compressed and written as they come; a small one as an array."""
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     if size <= SMALL_BYTES:
-        made = [np.asarray(part, dtype) for part in parts()]
-        return np.concatenate(made).reshape(shape) if made else np.empty(shape, dtype)
+        arrays = [np.asarray(part, dtype) for part in parts()]
+        return np.concatenate(arrays).reshape(shape) if arrays else np.empty(shape, dtype)
     stream = Parts(parts, shape, dtype)
     return H5DataIO(
         stream, compression="gzip", compression_opts=4, shuffle=True, chunks=stream.recommended_chunk_shape()

@@ -60,8 +60,8 @@ def add_electrodes(pynwb: Any, file: Any, chip: Chip, location: str) -> None:
         "row": ("row of the array, from 1", columns["row"]),
         "col": ("column of the array, from 1", columns["col"]),
     }
-    made = [VectorData(name=name, description=text, data=values) for name, (text, values) in data.items()]
-    file.electrodes = pynwb.ecephys.ElectrodesTable(columns=made, id=np.arange(count))
+    columns_made = [VectorData(name=name, description=text, data=values) for name, (text, values) in data.items()]
+    file.electrodes = pynwb.ecephys.ElectrodesTable(columns=columns_made, id=np.arange(count))
 
 
 # ---------------------------------------------------------------- units
@@ -116,23 +116,23 @@ def _spike_times(session: PipelineSession, rate: float) -> Any:
 
 
 def _electrodes_of(session: PipelineSession, chip: Chip, table: Any) -> list[Any]:
-    places = [unit_facts.place_of(session, unit) for unit in session.units.values()]
-    found = [chip.index(place.row, place.col) for place in places]
-    known = [index for index in found if index is not None]
-    if not known:
+    places = [unit_facts.electrode_place(session, unit) for unit in session.units.values()]
+    indices = [chip.index(electrode.row, electrode.col) for electrode in places]
+    placed = [index for index in indices if index is not None]
+    if not placed:
         return []
     region = DynamicTableRegion(
-        name="electrodes", description="electrode at which the unit was found", data=known, table=table
+        name="electrodes", description="electrode at which the unit was found", data=placed, table=table
     )
-    ends = np.cumsum([index is not None for index in found]).astype(np.uint64)
+    ends = np.cumsum([index is not None for index in indices]).astype(np.uint64)
     return [region, VectorIndex(name="electrodes_index", target=region, data=ends)]
 
 
-def _free_name(name: str, taken: set[str]) -> str:
+def _free_name(name: str, used: set[str]) -> str:
     """A column's name without slashes and colons, which the format does not take."""
     plain = name.replace("/", "_").replace(":", "_")
     free, number = plain, 2
-    while free in taken:
+    while free in used:
         free, number = f"{plain}_{number}", number + 1
     return free
 
@@ -202,7 +202,9 @@ def _image_table(
 
     is_image = feature == IMAGE
     axes = "samples around the spike, rows, columns of electrodes" if is_image else "lags in frames, rows, columns"
-    what = "electrical image (mean signal of every electrode)" if is_image else "spike-triggered average of the movie"
+    subject = (
+        "electrical image (mean signal of every electrode)" if is_image else "spike-triggered average of the movie"
+    )
     order = {unit_id: number for number, unit_id in enumerate(session.units)}
     columns = [
         DynamicTableRegion(
@@ -210,7 +212,7 @@ def _image_table(
         ),
         VectorData(
             name=IMAGE_COLUMN,
-            description=f"{what}: {axes}",
+            description=f"{subject}: {axes}",
             data=streamed(averages, (len(unit_ids), *shape), np.float32),
         ),
     ]
@@ -224,14 +226,14 @@ def _image_table(
             text = f"{key.partition('.')[2]}: how the average was made"
             columns.append(VectorData(name=key.partition(".")[2], description=text, data=_filled(column)))
     return DynamicTable(
-        name=name, description=f"{what}, feature {feature}", columns=columns, id=np.arange(len(unit_ids))
+        name=name, description=f"{subject}, feature {feature}", columns=columns, id=np.arange(len(unit_ids))
     )
 
 
 def _metadata(unit: Mapping[str, Any], feature: str) -> dict[str, Any]:
     """A feature's metadata under another name, as those are left out among values."""
-    found = unit["features"][feature].get("metadata")
-    return dict(found) if isinstance(found, Mapping) else {}
+    metadata = unit["features"][feature].get("metadata")
+    return dict(metadata) if isinstance(metadata, Mapping) else {}
 
 
 # ---------------------------------------------------------------- where it comes from
@@ -276,14 +278,14 @@ def add_provenance(file: Any, session: PipelineSession, volts_per_count: float |
 
 def _versions(session: PipelineSession) -> dict[str, str]:
     """Version and parameters' hash of each feature, where they are stored."""
-    found: dict[str, set[str]] = {}
+    versions: dict[str, set[str]] = {}
     for unit in session.units.values():
         for name, feature in (unit.get("features") or {}).items():
             metadata = feature.get("metadata") if isinstance(feature, Mapping) else None
             said = [f"{key} {metadata[key]}" for key in ("version", "params_hash") if metadata and key in metadata]
             if said:
-                found.setdefault(str(name), set()).add(", ".join(said))
-    return {name: "; ".join(sorted(said)) for name, said in found.items()}
+                versions.setdefault(str(name), set()).add(", ".join(said))
+    return {name: "; ".join(sorted(said)) for name, said in versions.items()}
 
 
 def _note_columns(file: Any, notes: list[ColumnNote]) -> None:
@@ -313,8 +315,8 @@ def _note_columns(file: Any, notes: list[ColumnNote]) -> None:
 def _keys(session: PipelineSession, path: tuple[str, ...]) -> tuple[str, ...]:
     """All keys that lead to a value from its unit, those included that a path leaves out."""
     for unit in session.units.values():
-        if found := _resolved({"features": unit.get("features") or {}}, ("features", *path)) or _resolved(unit, path):
-            return found
+        if keys := _resolved({"features": unit.get("features") or {}}, ("features", *path)) or _resolved(unit, path):
+            return keys
     return path
 
 

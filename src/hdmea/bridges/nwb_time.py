@@ -72,14 +72,14 @@ def add_light(pynwb: Any, file: Any, session: PipelineSession, rate: float) -> N
         if len(trace) == 0:
             continue
         kind = str(name).partition("_")[0]
-        own = rate / samples_per_block(rate, REDUCED_RATES[kind]) if kind in REDUCED_RATES else rate
+        rate_hz = rate / samples_per_block(rate, REDUCED_RATES[kind]) if kind in REDUCED_RATES else rate
         how = "block means" if kind in REDUCED_RATES else "every sample"
         measured = {"unit": "ADC counts"} if scale is None else dict(zip(("conversion", "offset"), scale, strict=True))
         file.add_stimulus(
             pynwb.TimeSeries(
                 name=f"{LIGHT}{name}",
                 data=streamed_array(trace),
-                rate=own,
+                rate=rate_hz,
                 starting_time=0.0,
                 description=f"analog channel {str(name).rpartition('_')[2]} (light reference), {how}",
                 **{"unit": "volts", **measured},

@@ -28,5 +28,5 @@ def volts_of(meta: Mapping[str, Any] | None, stream: str) -> tuple[float, float]
 
 def counts_to_volts(session: PipelineSession, stream: str) -> tuple[float, float] | None:
     """As `volts_of`, of the files that a session was loaded from."""
-    found = (volts_of(session.metadata.get(source), stream) for source in ("cmcr_meta", "sys_meta"))
-    return next((one for one in found if one is not None), None)
+    scales = (volts_of(session.metadata.get(source), stream) for source in ("cmcr_meta", "sys_meta"))
+    return next((one for one in scales if one is not None), None)

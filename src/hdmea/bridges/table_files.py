@@ -20,12 +20,12 @@ UNIT_KEY, DESCRIPTION_KEY = b"unit", b"description"
 
 def checked_format(path: Path, *, lists: bool = False) -> str:
     """The format that a path's suffix names. Raises `ConfigurationError` for another, or one that holds no lists."""
-    found = FORMATS.get(path.suffix.lower())
+    file_format = FORMATS.get(path.suffix.lower())
     possible = {suffix: name for suffix, name in FORMATS.items() if not (lists and name in _SEPARATORS)}
-    if found is None or (lists and found in _SEPARATORS):
-        why = "holds no lists, of which traces consist" if found else "is not a table's suffix"
+    if file_format is None or (lists and file_format in _SEPARATORS):
+        why = "holds no lists, of which traces consist" if file_format else "is not a table's suffix"
         raise ConfigurationError(f"{path}: {path.suffix or 'no suffix'} {why}; use one of {', '.join(possible)}")
-    return found
+    return file_format
 
 
 class TableWriter:

@@ -92,13 +92,13 @@ class Columns:
 
     def fitted(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows with all columns, in their order; missing where a recording has none."""
-        made = [
+        columns_of = [
             (_as_text(frame[name]) if dtype == pl.String else frame[name].cast(dtype)).alias(name)
             if name in frame.columns
             else pl.Series(name, [None] * len(frame), dtype)
             for name, dtype in self.types.items()
         ]
-        return pl.DataFrame(made)
+        return pl.DataFrame(columns_of)
 
 
 def _common(one: pl.DataType | None, other: pl.DataType) -> pl.DataType:
@@ -118,14 +118,14 @@ def _as_text(column: pl.Series) -> pl.Series:
 
 
 def _identifiers(session: PipelineSession, unit_id: str, unit: Mapping[str, Any]) -> dict[str, Scalar]:
-    place = unit_facts.place_of(session, unit)
+    electrode = unit_facts.electrode_place(session, unit)
     return {
         "recording": session.dataset_id,
         "unit": unit_id,
-        "row": place.row,
-        "col": place.col,
-        "x_um": place.x_um,
-        "y_um": place.y_um,
+        "row": electrode.row,
+        "col": electrode.col,
+        "x_um": electrode.x_um,
+        "y_um": electrode.y_um,
     }
 
 
@@ -198,7 +198,7 @@ def long_rows(session: PipelineSession) -> pl.DataFrame:
     """A recording's values, a row each; see `LONG_TYPES`."""
     rows: dict[str, list[Scalar]] = {name: [] for name in LONG_TYPES}
     for unit_id, unit in session.units.items():
-        own = _identifiers(session, unit_id, unit)
+        identifiers = _identifiers(session, unit_id, unit)
         values = [(("spike_count",), unit_facts.spike_count(unit)), *unit_facts.value_names(unit)]
         for path, value in values:
             if value is None:
@@ -206,7 +206,7 @@ def long_rows(session: PipelineSession) -> pl.DataFrame:
             is_text = isinstance(value, str) or (isinstance(value, int) and abs(value) > EXACT)
             description = unit_facts.description_of(path)
             row = {
-                **own,
+                **identifiers,
                 "feature": path[0] if len(path) > 1 else "",
                 "name": SEPARATOR.join(path[1:]) if len(path) > 1 else path[0],
                 "value": None if is_text else float(value),

@@ -45,7 +45,7 @@ class Place:
     y_um: float | None
 
 
-def place_of(session: PipelineSession, unit: Mapping[str, Any]) -> Place:
+def electrode_place(session: PipelineSession, unit: Mapping[str, Any]) -> Place:
     """A unit's place: µm as the sorter stated them, else from its electrode and the recording's pitch."""
     row, col = (_electrode(unit.get(name)) for name in PLACE)
     meta = unit.get("unit_meta")
@@ -59,8 +59,8 @@ def place_of(session: PipelineSession, unit: Mapping[str, Any]) -> Place:
 
 
 def _electrode(value: Any) -> int | None:
-    found = number(value)
-    return int(found) if np.isfinite(found) and found >= 1 else None
+    as_number = number(value)
+    return int(as_number) if np.isfinite(as_number) and as_number >= 1 else None
 
 
 def value_names(unit: Mapping[str, Any], *, doubles: bool = False) -> Iterator[tuple[tuple[str, ...], Scalar]]:

@@ -280,7 +280,7 @@ def align(
     reason = _refused(fit, p, len(chip))
     if reason:
         return Alignment(valid=False, n=len(chip), n_inliers=fit.inliers, p=p, reason=reason)
-    return _described(fit, p, affine and len(chip) >= MIN_AFFINE)
+    return _accepted_alignment(fit, p, affine and len(chip) >= MIN_AFFINE)
 
 
 def to_movie_pixels(place_px: ArrayLike, factor: float) -> Floats:
@@ -430,7 +430,7 @@ def _refused(fit: _Fit, p: float, given: int) -> str:
     return ""
 
 
-def _described(fit: _Fit, p: float, affine: bool) -> Alignment:
+def _accepted_alignment(fit: _Fit, p: float, affine: bool) -> Alignment:
     apart = fit.chip - fit.center
     weights = fit.weights * fit.prior
     spread = (

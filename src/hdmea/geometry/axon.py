@@ -205,7 +205,7 @@ def _tracked(clean: CleanImage, soma: SomaGeometry) -> Axon:
     path = refined(search, waves, angle, bend, delay, velocity)
     if isinstance(path, str):
         return replace(axon, reason=path)
-    described = _described(search, waves, path, axon)
+    described = _measured_axon(search, waves, path, axon)
     reason = _refused(search, path, described)
     if reason:
         return replace(axon, reason=reason)
@@ -260,7 +260,7 @@ def _in_time(slopes: Image, usable: Bools) -> Floats:
     return correlation
 
 
-def _described(search: AxonSearch, waves: Image, path: AxonPath, axon: Axon) -> Axon:
+def _measured_axon(search: AxonSearch, waves: Image, path: AxonPath, axon: Axon) -> Axon:
     from scipy.special import stdtr
 
     scale = search.scale

@@ -200,7 +200,7 @@ def receptive_field(
     detection = _Detection.of(average, hold)
     if not detection.z > field_fits.MIN_Z:
         return _nothing(average, detection.z, f"z {detection.z:.2f} of the peak is not above {field_fits.MIN_Z:g}")
-    described = _described(average, detection, last_frame)
+    described = _measured_field(average, detection, last_frame)
     return replace(described, on_off=_on_off(detection, last_frame)) if on_off else described
 
 
@@ -279,7 +279,7 @@ class _Detection:
         return cls(held, standard, noise_lags, near, peak, abs(float(standard[peak])))
 
 
-def _described(average: Floats, detection: _Detection, last_frame: int) -> ReceptiveField:
+def _measured_field(average: Floats, detection: _Detection, last_frame: int) -> ReceptiveField:
     lag, row, column = detection.peak
     polarity = int(np.sign(detection.standard[detection.peak]))
     flat = without_baseline(average - average.mean(axis=0), lag, separable.BASELINE_REACH)

@@ -165,7 +165,7 @@ class _Seen:
             reason = f"p {p_value:.2f} of the change of variance is not below {ALPHA:g}"
             return SecondOrderField(n_spikes=len(spikes), z=z, p_value=p_value, field=empty, reason=reason)
         pixel, lag = (int(i) for i in np.unravel_index(np.abs(changes[:, :LAGS]).argmax(), (len(changes), LAGS)))
-        return self._described(spikes, z, p_value, int(np.sign(changes[pixel, lag])), lag)
+        return self._significant_field(spikes, z, p_value, int(np.sign(changes[pixel, lag])), lag)
 
     def _changes(self, spikes: NDArray[np.int64]) -> Floats:
         """Variance along each Gaussian (pixels, frames), spikes so many frames later than the windows, in SD of it."""
@@ -183,7 +183,9 @@ class _Seen:
         change /= np.maximum(quiet.std(axis=1, keepdims=True), 1e-30)
         return np.asarray(change)
 
-    def _described(self, spikes: NDArray[np.int64], z: float, p_value: float, sign: int, lag: int) -> SecondOrderField:
+    def _significant_field(
+        self, spikes: NDArray[np.int64], z: float, p_value: float, sign: int, lag: int
+    ) -> SecondOrderField:
         windows = self.windows[spikes - lag].astype(np.float64)
         change = _covariance(windows) - self.covariance
         values, vectors = np.linalg.eigh(change)

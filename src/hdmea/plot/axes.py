@@ -35,8 +35,8 @@ def axes_of(ax: Axes | None, *, polar: bool = False) -> Axes:
     except ImportError as error:
         raise ImportError("hdmea.plot needs matplotlib: pip install 'h5burst[plot]'") from error
     figure = pyplot.figure(layout="constrained", figsize=(4.5, 3.4))
-    made: Axes = figure.add_subplot(projection="polar" if polar else None)
-    return made
+    axes: Axes = figure.add_subplot(projection="polar" if polar else None)
+    return axes
 
 
 def nothing(ax: Axes, why: str) -> Axes:

@@ -120,22 +120,26 @@ def plot_unit_map(
     >>> plot_unit_map(session, counts, name="spikes").figure.savefig("map.png")
     """
     session, ax = figure_data.opened(data), axes_of(ax)
-    places = {unit_id: figure_data.place_of(unit) for unit_id, unit in session.units.items()}
-    known = {unit_id: place for unit_id, place in places.items() if place is not None}
-    without = len(places) - len(known)
-    title = f"{len(known)} units" + (f" ({without} without a place)" if without else "")
+    places = {unit_id: figure_data.chip_position(unit) for unit_id, unit in session.units.items()}
+    placed = {unit_id: xy for unit_id, xy in places.items() if xy is not None}
+    without = len(places) - len(placed)
+    title = f"{len(placed)} units" + (f" ({without} without a place)" if without else "")
     label(ax, "column (electrodes)", "row (electrodes)", title)
-    if not known:
+    if not placed:
         return nothing(ax, "no unit has a place on the chip")
-    spots = np.array(list(known.values()))
-    colours = np.array([float((values or {}).get(unit_id, np.nan)) for unit_id in known])
-    told = np.isfinite(colours)
-    ax.scatter(spots[~told, 0], spots[~told, 1], s=22, facecolors="none", edgecolors=GREY, linewidths=0.9)
-    if told.any():
+    spots = np.array(list(placed.values()))
+    colours = np.array([float((values or {}).get(unit_id, np.nan)) for unit_id in placed])
+    has_value = np.isfinite(colours)
+    ax.scatter(spots[~has_value, 0], spots[~has_value, 1], s=22, facecolors="none", edgecolors=GREY, linewidths=0.9)
+    if has_value.any():
         limits: dict[str, Any] = {"vmin": 0, "vmax": 360} if circular else {}
         look: dict[str, Any] = {"cmap": CIRCULAR if circular else SEQUENTIAL, **limits}
         shown = ax.scatter(
-            spots[told, 0], spots[told, 1], s=26, c=colours[told] % 360 if circular else colours[told], **look
+            spots[has_value, 0],
+            spots[has_value, 1],
+            s=26,
+            c=colours[has_value] % 360 if circular else colours[has_value],
+            **look,
         )
         ax.figure.colorbar(shown, ax=ax).set_label(name, parse_math=False)
     ax.set_aspect("equal")
@@ -175,11 +179,11 @@ def plot_rf_mosaic(
     >>> plot_rf_mosaic("recording.h5").figure.savefig("mosaic.png")
     """
     session, ax = figure_data.opened(data), axes_of(ax)
-    wanted = [figure_data.unit_of(session, one) for one in (session.units if units is None else units)]
-    name = feature or next((one for unit in wanted for one in figure_data.field_names(unit)), None)
-    found = [] if name is None else [figure_data.field_ellipse(unit, name) for unit in wanted]
-    shapes = [one for one in found if one is not None]
-    label(ax, "x (pixels)", "y (pixels)", f"{len(shapes)} of {len(wanted)} units: {name or 'no averages'}")
+    chosen = [figure_data.unit_of(session, one) for one in (session.units if units is None else units)]
+    name = feature or next((one for unit in chosen for one in figure_data.field_names(unit)), None)
+    fields = [] if name is None else [figure_data.field_ellipse(unit, name) for unit in chosen]
+    shapes = [one for one in fields if one is not None]
+    label(ax, "x (pixels)", "y (pixels)", f"{len(shapes)} of {len(chosen)} units: {name or 'no averages'}")
     if not shapes:
         return nothing(ax, "no fitted receptive field")
     from matplotlib.collections import EllipseCollection

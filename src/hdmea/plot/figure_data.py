@@ -37,17 +37,17 @@ def unit_of(session: PipelineSession, unit: str) -> Unit:
         raise KeyError(
             f"no unit {unit!r} in {session.dataset_id!r}; there are: {some}{', …' * (session.unit_count > 5)}"
         )
-    found: Unit = session.units[unit]
-    return found
+    record: Unit = session.units[unit]
+    return record
 
 
 def value(values: Any, *path: str) -> float:
     """A single number at a path of keys; NaN where there is none."""
-    found = get_nested(values, *path)
-    if isinstance(found, Mapping) or np.size(found) != 1:
+    leaf = get_nested(values, *path)
+    if isinstance(leaf, Mapping) or np.size(leaf) != 1:
         return float("nan")
     try:
-        return number(found)
+        return number(leaf)
     except _UNREADABLE:
         return float("nan")
 
@@ -57,12 +57,12 @@ def rate_of(session: PipelineSession) -> float:
     return value(session.metadata, "acquisition_rate")
 
 
-def array(found: Any, dimensions: int) -> Floats | None:
-    """Return what was found as numbers, if it has so many dimensions and something in it."""
-    if found is None or isinstance(found, (Mapping, str)) or np.ndim(found) != dimensions or np.size(found) == 0:
+def array(stored: Any, dimensions: int) -> Floats | None:
+    """Return a stored value as numbers, if it has so many dimensions and something in it."""
+    if stored is None or isinstance(stored, (Mapping, str)) or np.ndim(stored) != dimensions or np.size(stored) == 0:
         return None
     try:
-        return np.asarray(found, np.float64)
+        return np.asarray(stored, np.float64)
     except _UNREADABLE:
         return None
 
@@ -92,15 +92,15 @@ def autocorrelogram(times_s: Floats, longest_ms: float = 50.0, bin_ms: float = 1
     """Pairs of spikes per bin of their distance, both signs, (bins,), and the edges (bins + 1,) in ms."""
     count = round(longest_ms / bin_ms)
     edges = np.arange(count + 1) * bin_ms
-    found, shift = np.zeros(count), 1
+    counts, shift = np.zeros(count), 1
     while shift < len(times_s):
         lags = _ms(times_s[shift:] - times_s[:-shift])
         near = lags < edges[-1]
         if not near.any():
             break
-        found += np.histogram(lags[near], edges)[0]
+        counts += np.histogram(lags[near], edges)[0]
         shift += 1
-    return np.concatenate([found[::-1], found]), np.concatenate([-edges[:0:-1], edges])
+    return np.concatenate([counts[::-1], counts]), np.concatenate([-edges[:0:-1], edges])
 
 
 def waveform_of(session: PipelineSession, unit: Unit) -> tuple[Floats, Floats] | None:
@@ -287,12 +287,12 @@ def _lags(unit: Unit, feature: str, length: int) -> tuple[Floats, str]:
 # ---------------------------------------------------------------- the chip
 
 
-def place_of(unit: Unit) -> tuple[float, float] | None:
+def chip_position(unit: Unit) -> tuple[float, float] | None:
     """x, y in electrodes from 0: the fitted soma, else the electrode that the sorter names; None where neither is."""
     record = get_nested(unit, "features", IMAGE, "geometry")
-    place = value(record, "center_col"), value(record, "center_row")
-    if np.isfinite(place).all():
-        return place
+    xy = value(record, "center_col"), value(record, "center_row")
+    if np.isfinite(xy).all():
+        return xy
     electrode = value(unit, "col") - 1, value(unit, "row") - 1
     return electrode if np.isfinite(electrode).all() and min(electrode) >= 0 else None
 
@@ -381,12 +381,12 @@ def _reduced(stored: Any, rate: float, bins: int, name: str) -> Trace:
 def sections_of(session: PipelineSession) -> dict[str, Floats]:
     """Start and end in seconds (trials, 2) of each section, by name, the earliest first."""
     rate = rate_of(session)
-    found = {}
+    bounds_s = {}
     for name, stored in (get_nested(session.stimulus, "section_time") or {}).items():
         bounds = array(stored, 2)
         if bounds is not None and bounds.shape[1] == 2 and rate > 0:
-            found[str(name)] = bounds / rate
-    return dict(sorted(found.items(), key=lambda item: float(item[1].min())))
+            bounds_s[str(name)] = bounds / rate
+    return dict(sorted(bounds_s.items(), key=lambda item: float(item[1].min())))
 
 
 def duration_of(session: PipelineSession) -> float:

@@ -48,8 +48,8 @@ def plot_sections(data: Data, *, bins: int = 1500, ax: Axes | None = None) -> Ax
         ax.set_yticks([])
     else:
         ax.fill_between(light.times_s, light.low, light.high, color=GREY, lw=0.6, ec=GREY)
-    for place, (name, bounds) in enumerate(sections.items()):
-        colour, hatch = COLOURS[place % len(COLOURS)], "" if place < len(COLOURS) else "//"
+    for i, (name, bounds) in enumerate(sections.items()):
+        colour, hatch = COLOURS[i % len(COLOURS)], "" if i < len(COLOURS) else "//"
         for number, (start, end) in enumerate(bounds):
             shown = None if number else f"{name.lstrip('_') or name} (n = {len(bounds)})"
             ax.axvspan(start, end, color=colour, alpha=0.3, lw=0, hatch=hatch, label=shown)
@@ -99,8 +99,8 @@ def plot_quality(data: Data, measure: str = "rate", *, ax: Axes | None = None) -
     if measure not in names:
         raise ValueError(f"measure must be one of {', '.join(names)}, not {measure!r}")
     session, ax = figure_data.opened(data), axes_of(ax)
-    found = figure_data.quality_of(session)
-    values = found[measure][np.isfinite(found[measure])]
+    measures = figure_data.quality_of(session)
+    values = measures[measure][np.isfinite(measures[measure])]
     label(ax, names[measure], "units (count)", session.dataset_id)
     if not len(values):
         return nothing(ax, "no unit with spikes enough")

@@ -94,14 +94,14 @@ def plot_psth(data: Data, unit: str, movie: str, *, bin_s: float | None = None, 
     session, ax = figure_data.opened(data), axes_of(ax)
     windows = figure_data.windows_of(session, figure_data.unit_of(session, unit), movie)
     label(ax, "time in trial (s)", "rate (spikes/s)", f"{unit}: {movie}")
-    found = None if windows is None else figure_data.psth_of(windows, bin_s or figure_data.bin_for(windows))
-    if found is None:
+    psth = None if windows is None else figure_data.psth_of(windows, bin_s or figure_data.bin_for(windows))
+    if psth is None:
         return nothing(ax, f"no trials of {movie}")
-    if found.trials > 1:
-        low = np.maximum(found.mean - found.sd, 0)
-        ax.stairs(found.mean + found.sd, found.edges_s, baseline=low, fill=True, color=BLUE, alpha=0.25, label="± SD")
-    ax.stairs(found.mean, found.edges_s, color=BLUE, lw=1.2, label=f"mean of {found.trials} trials")
-    ax.set_xlim(0, found.edges_s[-1])
+    if psth.trials > 1:
+        low = np.maximum(psth.mean - psth.sd, 0)
+        ax.stairs(psth.mean + psth.sd, psth.edges_s, baseline=low, fill=True, color=BLUE, alpha=0.25, label="± SD")
+    ax.stairs(psth.mean, psth.edges_s, color=BLUE, lw=1.2, label=f"mean of {psth.trials} trials")
+    ax.set_xlim(0, psth.edges_s[-1])
     ax.set_ylim(bottom=0)
     ax.legend(frameon=False, fontsize=8)
     open_frame(ax)
@@ -143,30 +143,30 @@ def plot_tuning(data: Data, unit: str, feature: str | None = None, *, ax: Axes |
     """
     session, ax = figure_data.opened(data), axes_of(ax, polar=True)
     tunings = figure_data.tunings_of(figure_data.unit_of(session, unit))
-    found = next((one for one in tunings if feature in (None, one.feature)), None)
-    ax.set_title(f"{unit}: {feature or (found.feature if found else 'tuning')}", fontsize=10, parse_math=False)
-    if found is None or not np.isfinite(found.response).any():
+    tuning = next((one for one in tunings if feature in (None, one.feature)), None)
+    ax.set_title(f"{unit}: {feature or (tuning.feature if tuning else 'tuning')}", fontsize=10, parse_math=False)
+    if tuning is None or not np.isfinite(tuning.response).any():
         return nothing(ax, "no tuning curve")
-    _draw_tuning(ax, found)
+    _draw_tuning(ax, tuning)
     return ax
 
 
-def _draw_tuning(ax: Axes, found: Tuning) -> None:
-    order = np.argsort(found.directions_deg)
-    angles = np.radians(found.directions_deg[order])
-    response = np.maximum(np.nan_to_num(found.response[order]), 0)
+def _draw_tuning(ax: Axes, tuning: Tuning) -> None:
+    order = np.argsort(tuning.directions_deg)
+    angles = np.radians(tuning.directions_deg[order])
+    response = np.maximum(np.nan_to_num(tuning.response[order]), 0)
     ax.plot(np.append(angles, angles[0]), np.append(response, response[0]), "o-", color=BLUE, ms=4)
     top = float(response.max()) or 1.0
-    if np.isfinite(found.preferred_deg):
-        middle = np.radians(found.preferred_deg)
+    if np.isfinite(tuning.preferred_deg):
+        middle = np.radians(tuning.preferred_deg)
         ax.plot([middle, middle], [0, top], color=RED, lw=2)
-        if np.isfinite(found.half_width_deg):
-            half = np.radians(found.half_width_deg)
+        if np.isfinite(tuning.half_width_deg):
+            half = np.radians(tuning.half_width_deg)
             ax.fill_between(np.linspace(middle - half, middle + half, 90), 0, top, color=RED, alpha=0.2, lw=0)
     ax.set_ylim(0, top * 1.05)
-    p_value = f", p = {found.p_value:.2g}" if np.isfinite(found.p_value) else ""
-    interval = f" ({found.dsi_low:.2f} to {found.dsi_high:.2f})" if np.isfinite(found.dsi_low) else ""
-    ax.set_xlabel(f"direction (degrees), response (spikes/s)\nDSI {found.dsi:.2f}{interval}{p_value}", fontsize=9)
+    p_value = f", p = {tuning.p_value:.2g}" if np.isfinite(tuning.p_value) else ""
+    interval = f" ({tuning.dsi_low:.2f} to {tuning.dsi_high:.2f})" if np.isfinite(tuning.dsi_low) else ""
+    ax.set_xlabel(f"direction (degrees), response (spikes/s)\nDSI {tuning.dsi:.2f}{interval}{p_value}", fontsize=9)
 
 
 def plot_receptive_field(
@@ -212,57 +212,57 @@ def plot_receptive_field(
     session, ax = figure_data.opened(data), axes_of(ax)
     one = figure_data.unit_of(session, unit)
     name = feature or next(iter(figure_data.field_names(one)), None)
-    found = None if name is None else figure_data.field_of(one, name)
+    field = None if name is None else figure_data.field_of(one, name)
     ax.set_title(f"{unit}: {name or 'receptive field'}", fontsize=10, parse_math=False)
-    if found is None:
+    if field is None:
         return nothing(ax, "no spike-triggered average")
     ax.axis("off")
-    middle, reach = found.colour_range
+    middle, reach = field.colour_range
     look: dict[str, Any] = {
         "cmap": DIVERGING,
         "vmin": middle - reach,
         "vmax": middle + reach,
         "interpolation": "nearest",
     }
-    _draw_frames(ax, found, min(frames, len(found.average)), look)
-    _draw_field(ax, found, look)
-    _draw_time_course(ax, found)
+    _draw_frames(ax, field, min(frames, len(field.average)), look)
+    _draw_field(ax, field, look)
+    _draw_time_course(ax, field)
     return ax
 
 
-def _lag_text(found: Field, frame: int) -> str:
+def _lag_text(field: Field, frame: int) -> str:
     """Lag of a frame, with the unit where there is one."""
-    unit = found.lag_unit if found.lag_unit == "ms" else "frames"
-    return f"frame {frame}" if found.lag_unit.startswith("frame of") else f"{found.lags[frame]:.0f} {unit}"
+    unit = field.lag_unit if field.lag_unit == "ms" else "frames"
+    return f"frame {frame}" if field.lag_unit.startswith("frame of") else f"{field.lags[frame]:.0f} {unit}"
 
 
-def _draw_frames(ax: Axes, found: Field, count: int, look: dict[str, Any]) -> None:
-    lags = np.linspace(0, len(found.average) - 1, count).round().astype(int)
-    lags[np.argmin(np.abs(lags - found.peak_frame))] = found.peak_frame
-    for place, lag in enumerate(lags):
-        small = ax.inset_axes((place / count, 0.72, 0.94 / count, 0.24))
-        small.imshow(found.average[lag], **look)
+def _draw_frames(ax: Axes, field: Field, count: int, look: dict[str, Any]) -> None:
+    lags = np.linspace(0, len(field.average) - 1, count).round().astype(int)
+    lags[np.argmin(np.abs(lags - field.peak_frame))] = field.peak_frame
+    for i, lag in enumerate(lags):
+        small = ax.inset_axes((i / count, 0.72, 0.94 / count, 0.24))
+        small.imshow(field.average[lag], **look)
         small.set(xticks=[], yticks=[])
-        small.set_title(_lag_text(found, int(lag)), fontsize=7)
+        small.set_title(_lag_text(field, int(lag)), fontsize=7)
 
 
-def _draw_field(ax: Axes, found: Field, look: dict[str, Any]) -> None:
+def _draw_field(ax: Axes, field: Field, look: dict[str, Any]) -> None:
     from matplotlib.patches import Ellipse
 
     large = ax.inset_axes((0.02, 0.1, 0.44, 0.52))
-    shown = large.imshow(found.space, **look)
+    shown = large.imshow(field.space, **look)
     beside = large.inset_axes((1.04, 0, 0.05, 1))
     ax.figure.colorbar(shown, cax=beside).set_label("average (movie's unit)", fontsize=7)
-    if (shape := found.ellipse) is not None:
+    if (shape := field.ellipse) is not None:
         size = 2 * shape.half_major, 2 * shape.half_minor
         large.add_patch(Ellipse((shape.x, shape.y), *size, angle=shape.angle_deg, fill=False, ec=RED, lw=1.5))
-    label(large, "x (pixels)", "y (pixels)", _lag_text(found, found.peak_frame))
+    label(large, "x (pixels)", "y (pixels)", _lag_text(field, field.peak_frame))
 
 
-def _draw_time_course(ax: Axes, found: Field) -> None:
+def _draw_time_course(ax: Axes, field: Field) -> None:
     course = ax.inset_axes((0.7, 0.1, 0.3, 0.52))
-    course.plot(found.lags, found.time_course, color=BLUE)
-    course.axvline(found.lags[found.peak_frame], color=RED, lw=0.8, ls=":")
-    name = "frame of the window" if found.lag_unit.startswith("frame of") else f"time from spike ({found.lag_unit})"
+    course.plot(field.lags, field.time_course, color=BLUE)
+    course.axvline(field.lags[field.peak_frame], color=RED, lw=0.8, ls=":")
+    name = "frame of the window" if field.lag_unit.startswith("frame of") else f"time from spike ({field.lag_unit})"
     label(course, name, "", "time course")
     open_frame(course)

@@ -137,11 +137,11 @@ def plot_waveform(data: Data, unit: str, *, ax: Axes | None = None) -> Axes:
     >>> plot_waveform("recording.h5", "unit_001").figure.savefig("waveform.png")
     """
     session, ax = figure_data.opened(data), axes_of(ax)
-    found = figure_data.waveform_of(session, figure_data.unit_of(session, unit))
+    waveform = figure_data.waveform_of(session, figure_data.unit_of(session, unit))
     label(ax, "time from trough (ms)", "amplitude (unit of the file)", f"{unit}: waveform")
-    if found is None:
+    if waveform is None:
         return nothing(ax, "no waveform stored")
-    ax.plot(*found, color=BLUE, lw=1.5)
+    ax.plot(*waveform, color=BLUE, lw=1.5)
     ax.axhline(0, color="0.7", lw=0.8, zorder=0)
     open_frame(ax)
     return ax

@@ -69,7 +69,7 @@ def add_unit(recording: RecordingSums, name: str) -> Json:
     values = _own_values(times, recording.duration_s) | values_of(unit)
     _add_values(recording, name, values)
     _note_features(recording, name, unit, values)
-    place = figure_data.place_of(unit)
+    place = figure_data.chip_position(unit)
     recording.places.append(None if place is None else list(place))
     recording.activity.add(name, unit, times)
     if recording.duration_s > 0:

@@ -210,7 +210,7 @@ class _Array:
 
     def positions_um(self) -> npt.NDArray[np.float64]:
         """(electrodes, 2): x along columns, y along rows."""
-        places = [place for label in self.labels if (place := self.grid.place(label)) is not None]
+        places = [position for label in self.labels if (position := self.grid.place(label)) is not None]
         return (np.array(places, np.float64)[:, ::-1] - 1) * (self.grid.pitch_um or 0.0)
 
 
@@ -271,12 +271,12 @@ def _segments(duration_s: float, tick: int, options: McsH5Options) -> Segments:
 
 def _index_of(times_us: npt.NDArray[np.int64], segments: Segments, tick: int) -> npt.NDArray[np.int64]:
     """Index of the sample at each time; -1 in a gap."""
-    found = np.full(len(times_us), -1)
+    index_at = np.full(len(times_us), -1)
     for start, first, last in segments:
         index = first + (times_us - start) // tick
         inside = (times_us >= start) & (index <= last)
-        found[inside] = index[inside]
-    return found
+        index_at[inside] = index[inside]
+    return index_at
 
 
 def _spike_times(
@@ -288,11 +288,11 @@ def _spike_times(
     angles = rng.uniform(0, 2 * np.pi, len(waves))
     positions = array.positions_um()
     spikes = []
-    for place in positions:
+    for position in positions:
         times = rng.uniform(0, duration_s, rng.poisson(options.background_hz * duration_s))
         for start, angle in zip(waves, angles, strict=True):
             along = positions @ [np.cos(angle), np.sin(angle)]
-            onset = start + (place @ [np.cos(angle), np.sin(angle)] - along.min()) / options.wave_speed_um_s
+            onset = start + (position @ [np.cos(angle), np.sin(angle)] - along.min()) / options.wave_speed_um_s
             times = np.concatenate([times, onset + np.sort(rng.exponential(0.4, rng.poisson(20)))])
         samples = np.unique(np.round(times * MICROSECONDS / array.tick_us)).astype(np.int64)
         spaced = samples[np.diff(samples, prepend=-(10**9)) * array.tick_us > PRE_US + POST_US]
@@ -357,8 +357,16 @@ class _StreamWriter:
         table.attrs["InfoVersion"] = np.int32(self._options.info_version)
 
     def _scale(self) -> tuple[Any, ...]:
-        made = self._options
-        return ("Int", "V", made.exponent, made.ad_zero, self._array.tick_us, made.conversion_factor, *_NO_FILTER)
+        options = self._options
+        return (
+            "Int",
+            "V",
+            options.exponent,
+            options.ad_zero,
+            self._array.tick_us,
+            options.conversion_factor,
+            *_NO_FILTER,
+        )
 
     def _samples_of(self, stream: h5py.Group, rows: int) -> h5py.Dataset:
         shape = (rows, self._samples)

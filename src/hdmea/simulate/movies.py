@@ -121,11 +121,11 @@ class Patches:
         return self._by_pattern(seen)
 
     def frames(self, numbers: npt.NDArray[np.int64], grid: tuple[int, int]) -> Frames:
-        made = np.zeros((len(numbers), *grid), np.uint8)
-        for frame, number in zip(made, numbers.tolist(), strict=True):
+        images = np.zeros((len(numbers), *grid), np.uint8)
+        for frame, number in zip(images, numbers.tolist(), strict=True):
             for first, band in self.bands(number):
                 frame[first : first + len(band)] = band
-        return made
+        return images
 
     def means(self) -> Floats:
         return self._by_pattern(self.pixels.sum(axis=(1, 2), dtype=np.float64) / (self.grid[0] * self.grid[1]))

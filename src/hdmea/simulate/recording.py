@@ -212,8 +212,8 @@ def simulate_recording(
     for path in (recording.cmcr_path, recording.cmtr_path):
         durable.require_absent(path, overwrite)
     with durable.annotating_oserror(directory, "write a simulated recording"):
-        for made in (directory, recording.stimuli_dir, recording.config_dir):
-            made.mkdir(parents=True, exist_ok=True)
+        for needed in (directory, recording.stimuli_dir, recording.config_dir):
+            needed.mkdir(parents=True, exist_ok=True)
         _write_stimuli(recording, configs, movies)
         _write_raw(recording, timeline, sensor_duration_s, options, seed)
         _write_sorted(recording, timeline, patch, cutout_samples, options, seed)

@@ -127,11 +127,11 @@ def _seen(views: _Views, population: Population, timeline: Timeline, grid: tuple
     green, blue = colours[views.unit].T
     weight = np.prod([axis.sum(axis=1) for axis in views.profiles(grid, grid)], axis=0)
     by_frame = (timeline.backgrounds()[:, None] - GREY) / GREY * weight
-    known: dict[str, Floats] = {}
+    patterns: dict[str, Floats] = {}
     for movie, start in timeline.shown:
-        if movie.name not in known:
-            known[movie.name] = _patterns_seen(views, movie, green, blue, grid)
-        by_frame[start : start + movie.length] = known[movie.name][movie.shown]
+        if movie.name not in patterns:
+            patterns[movie.name] = _patterns_seen(views, movie, green, blue, grid)
+        by_frame[start : start + movie.length] = patterns[movie.name][movie.shown]
     dark, lit = (weight * (level - GREY) / GREY for level in (0, WHITE))
     return timeline.by_refresh(by_frame, dark, lit)
 
@@ -151,8 +151,8 @@ def _filtered(drive: Floats, kernels: Floats, adaptation_s: Floats, refresh_hz: 
         return drive
     level = np.empty_like(drive)
     for constant_s in np.unique(adaptation_s):
-        own, keep = adaptation_s == constant_s, np.exp(-1 / (constant_s * refresh_hz))
-        level[:, own], _ = signal.lfilter([1 - keep], [1, -keep], drive[:, own], axis=0, zi=keep * drive[:1, own])
+        same, keep = adaptation_s == constant_s, np.exp(-1 / (constant_s * refresh_hz))
+        level[:, same], _ = signal.lfilter([1 - keep], [1, -keep], drive[:, same], axis=0, zi=keep * drive[:1, same])
     return np.asarray(signal.oaconvolve(drive - level, kernels.T, axes=0))[: len(drive)]
 
 

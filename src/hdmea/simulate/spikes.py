@@ -115,14 +115,14 @@ def _bar_rates(rates: Floats, timeline: Timeline) -> Floats:
 def _mix(fired: list[Ints], irregularities: Irregularities, seed: int) -> tuple[list[Ints], Floats]:
     """Each unit's spikes with some of another cell's among them, and the share that those make up."""
     mixed, shares = [], np.zeros(len(fired))
-    for unit, own in enumerate(fired):
+    for unit, train in enumerate(fired):
         source, share = int(irregularities.contaminated_by[unit]), float(irregularities.contamination[unit])
         if source < 0:
-            mixed.append(own)
+            mixed.append(train)
             continue
         rng = np.random.default_rng([seed, MIXING_STREAM, unit])
-        others = np.setdiff1d(fired[source], own)
-        count = min(round(share / (1 - share) * len(own)), len(others))
-        mixed.append(np.sort(np.concatenate([own, rng.choice(others, count, replace=False)])))
-        shares[unit] = count / max(len(own) + count, 1)
+        others = np.setdiff1d(fired[source], train)
+        count = min(round(share / (1 - share) * len(train)), len(others))
+        mixed.append(np.sort(np.concatenate([train, rng.choice(others, count, replace=False)])))
+        shares[unit] = count / max(len(train) + count, 1)
     return mixed, shares

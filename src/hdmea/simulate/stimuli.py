@@ -38,8 +38,8 @@ def render(config: StimulusConfig, grid: tuple[int, int]) -> Movie:
         return _KNOWN[config.movie](config.movie, grid)
     renderer = _FAMILIES.get(config.family or "")
     if renderer is None:
-        known = ", ".join(_FAMILIES)
-        raise ValueError(f"{config.movie}: cannot draw a stimulus of family {config.family!r}; known are {known}")
+        families = ", ".join(_FAMILIES)
+        raise ValueError(f"{config.movie}: cannot draw a stimulus of family {config.family!r}; known are {families}")
     return renderer(config, grid)
 
 

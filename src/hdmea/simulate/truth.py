@@ -95,8 +95,8 @@ def truth_file(truth: Truth, timeline: Timeline, options: SimulationOptions, pat
 
 def axon_chords(layout: Layout, patch: tuple[int, int], pitch_um: float) -> tuple[Floats, Floats]:
     """Direction (degrees, from x to y) and length (electrodes) of each axon's part that an electrical image shows."""
-    found = [layout.visible_chord(unit, patch, IMAGE_END_S, pitch_um) for unit in range(len(layout))]
-    angle, length = np.array(found, np.float64).reshape(-1, 2).T
+    chords = [layout.visible_chord(unit, patch, IMAGE_END_S, pitch_um) for unit in range(len(layout))]
+    angle, length = np.array(chords, np.float64).reshape(-1, 2).T
     return np.asarray(np.rad2deg(angle) % 360), np.asarray(length)
 
 

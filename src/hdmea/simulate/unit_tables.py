@@ -85,11 +85,13 @@ def unit_info(layout: Layout, unit: int, heights: Floats, shape: Floats, noise: 
 
 def _roi_heights(layout: Layout, patch: tuple[int, int]) -> list[Floats]:
     """Each soma's field on the electrodes within `ROI_REACH` of its own that are on the patch."""
-    made = []
+    heights = []
     for unit, (row, column) in enumerate(layout.soma_electrode.tolist()):
         rows = np.arange(max(row - ROI_REACH, 0), min(row + ROI_REACH + 1, patch[0]))
         columns = np.arange(max(column - ROI_REACH, 0), min(column + ROI_REACH + 1, patch[1]))
         x, y = layout.soma_xy[unit]
         distance = np.hypot(columns[None, :] - x, rows[:, None] - y).ravel()
-        made.append(layout.amplitude[unit] * field(distance, layout.soma_sigma[unit], bool(layout.is_monopole[unit])))
-    return made
+        heights.append(
+            layout.amplitude[unit] * field(distance, layout.soma_sigma[unit], bool(layout.is_monopole[unit]))
+        )
+    return heights

@@ -149,14 +149,14 @@ def bursts_of(trains: Trains, index: int, options: BurstOptions) -> Bursts:
     train, rate = trains[index], len(trains[index]) / (trains.stop - trains.start)
     empty = np.empty((0, 2), np.int64)
     if len(train) < options.min_spikes:
-        found, surprise = empty, np.empty(0)
+        bursts, surprise = empty, np.empty(0)
     elif options.method == "poisson_surprise":
-        found, surprise = surprise_bursts(train, rate=rate, threshold=options.surprise, min_spikes=options.min_spikes)
+        bursts, surprise = surprise_bursts(train, rate=rate, threshold=options.surprise, min_spikes=options.min_spikes)
     else:
-        found = _by_intervals(train, trains, options)
-        surprise = surprises(train, found, rate=rate)
-    first, last = train[found[:, 0]] - trains.start, train[found[:, 1] - 1] - trains.start
-    return Bursts(found, first / trains.sampling_frequency, last / trains.sampling_frequency, surprise)
+        bursts = _by_intervals(train, trains, options)
+        surprise = surprises(train, bursts, rate=rate)
+    first, last = train[bursts[:, 0]] - trains.start, train[bursts[:, 1] - 1] - trains.start
+    return Bursts(bursts, first / trains.sampling_frequency, last / trains.sampling_frequency, surprise)
 
 
 def _by_intervals(train: Ints, trains: Trains, options: BurstOptions) -> Ints:
@@ -200,10 +200,10 @@ def log_isi_threshold(intervals_s: Floats, void: float, peak_interval_s: float) 
     inside = peaks[centres[peaks] <= np.log10(peak_interval_s)]
     if not len(inside):
         return NAN
-    own = inside[int(np.argmax(height[inside]))]
-    for other in peaks[peaks > own]:
-        lowest = own + int(np.argmin(height[own : other + 1]))
-        if 1 - height[lowest] / np.sqrt(height[own] * height[other]) >= void:
+    peak = inside[int(np.argmax(height[inside]))]
+    for other in peaks[peaks > peak]:
+        lowest = peak + int(np.argmin(height[peak : other + 1]))
+        if 1 - height[lowest] / np.sqrt(height[peak] * height[other]) >= void:
             return float(10 ** centres[lowest])
     return peak_interval_s
 

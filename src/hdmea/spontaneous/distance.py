@@ -153,20 +153,24 @@ def _edges(edges_um: npt.ArrayLike | None, apart: Floats) -> Floats:
 
 def _means(values: Floats, bins: Ints, count: int) -> tuple[Floats, Ints]:
     """Mean and number of values in each bin; NaN is no value."""
-    known = ~np.isnan(values)
-    counts = np.bincount(bins[known], minlength=count)
+    is_value = ~np.isnan(values)
+    counts = np.bincount(bins[is_value], minlength=count)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.bincount(bins[known], values[known], count) / counts, counts
+        return np.bincount(bins[is_value], values[is_value], count) / counts, counts
 
 
 def _decay(edges: Floats, mean: Floats, pairs: Ints) -> tuple[float, float]:
     """λ and a of a exp(-d / λ); both NaN where none is found."""
     from scipy.optimize import minimize_scalar
 
-    there = np.isfinite(mean) & (pairs > 0)
-    if there.sum() < 3:
+    has_pairs = np.isfinite(mean) & (pairs > 0)
+    if has_pairs.sum() < 3:
         return NAN, NAN
-    centres, values, weights = ((edges[1:] + edges[:-1]) / 2)[there], mean[there], pairs[there] / pairs[there].sum()
+    centres, values, weights = (
+        ((edges[1:] + edges[:-1]) / 2)[has_pairs],
+        mean[has_pairs],
+        pairs[has_pairs] / pairs[has_pairs].sum(),
+    )
 
     def factor(log_length: Any) -> tuple[Any, Any]:
         shape = np.exp(-centres / np.exp(np.asarray(log_length))[..., None])
@@ -199,14 +203,14 @@ def _bootstrap(
         [np.bincount(rng.integers(0, units, units), minlength=units) for _ in range(samples)], np.float64
     ).T
     sums, counts = np.zeros((2, len(edges) - 1, samples))
-    known = ~np.isnan(values)
+    is_value = ~np.isnan(values)
     for one in range(len(edges) - 1):
-        inside = known & (bins == one)
+        inside = is_value & (bins == one)
         places = (rows[inside], columns[inside])
         for out, entries in ((sums, values[inside]), (counts, np.ones(len(places[0])))):
             out[one] = (drawn * (csr_array((entries, places), (units, units)) @ drawn)).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = sums / counts
     lengths = np.array([_decay(edges, *sample)[0] for sample in zip(means.T, counts.T, strict=True)])
-    found = lengths[np.isfinite(lengths)]
-    return float(found.std(ddof=1)) if len(found) > samples / 2 else NAN
+    finite = lengths[np.isfinite(lengths)]
+    return float(finite.std(ddof=1)) if len(finite) > samples / 2 else NAN

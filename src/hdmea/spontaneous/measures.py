@@ -64,12 +64,12 @@ def rayleigh_test(directions_deg: Sequence[float] | Floats) -> Rayleigh:
     >>> round(found.direction_deg), found.p_value < 0.01
     (90, True)
     """
-    known = np.asarray(directions_deg, np.float64)
-    known = np.radians(known[np.isfinite(known)])
-    count = len(known)
+    angles = np.asarray(directions_deg, np.float64)
+    angles = np.radians(angles[np.isfinite(angles)])
+    count = len(angles)
     if not count:
         return Rayleigh(0, NAN, NAN, NAN)
-    east, north = float(np.cos(known).mean()), float(np.sin(known).mean())
+    east, north = float(np.cos(angles).mean()), float(np.sin(angles).mean())
     length = float(min(np.hypot(east, north), 1.0))
     p = float(np.exp(np.sqrt(1 + 4 * count + 4 * count**2 * (1 - length**2)) - (1 + 2 * count)))
     return Rayleigh(count, length, float(np.degrees(np.arctan2(north, east)) % 360), min(p, 1.0))
@@ -129,6 +129,6 @@ def wave_measures(waves: Sequence[Wave], *, spikes: int, units: int, duration_s:
 
 
 def _median(values: Sequence[float] | Floats) -> float:
-    known = np.asarray(values, np.float64)
-    known = known[np.isfinite(known)]
-    return float(np.median(known)) if len(known) else NAN
+    finite = np.asarray(values, np.float64)
+    finite = finite[np.isfinite(finite)]
+    return float(np.median(finite)) if len(finite) else NAN

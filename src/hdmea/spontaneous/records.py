@@ -74,7 +74,7 @@ class WaveRecord:
 
 def bursts_record(bursts: Bursts, spikes: int, duration_s: float, options: BurstOptions) -> Record:
     """The bursts of a unit: `features/bursts` of a file."""
-    found = {
+    data = {
         **burst_measures(bursts, spikes, duration_s),
         "first_spikes": bursts.spikes[:, 0],
         "last_spikes": bursts.spikes[:, 1] - 1,
@@ -82,12 +82,12 @@ def bursts_record(bursts: Bursts, spikes: int, duration_s: float, options: Burst
         "stop_s": bursts.stop_s,
         "surprise": bursts.surprise,
     }
-    return {"data": found, "metadata": {"version": VERSION, **asdict(options)}}
+    return {"data": data, "metadata": {"version": VERSION, **asdict(options)}}
 
 
-def distance_record(found: OverDistance) -> Record:
+def distance_record(measure: OverDistance) -> Record:
     """A measure of pairs over distance: a part of `metadata/synchrony` of a file."""
-    return {name: getattr(found, name) for name in OverDistance.__dataclass_fields__}
+    return {name: getattr(measure, name) for name in OverDistance.__dataclass_fields__}
 
 
 def waves_record(

@@ -84,12 +84,12 @@ def sttc_of(trains: Trains, dt: float = DT_S, threads: int | None = None) -> Flo
     with np.errstate(invalid="ignore", divide="ignore"):
         share = near / trains.counts[:, None]
     covered = tiled / length
-    found = np.empty_like(share)
+    coefficients = np.empty_like(share)
     rows = max(1, _AT_ONCE // max(1, len(trains)))  # whole matrices of thousands of trains are large
     for first in range(0, len(trains), rows):
         block = slice(first, first + rows)
-        found[block] = (_term(share[block], covered) + _term(share[:, block].T, covered[block, None])) / 2
-    return found
+        coefficients[block] = (_term(share[block], covered) + _term(share[:, block].T, covered[block, None])) / 2
+    return coefficients
 
 
 def _term(share: Floats, covered: Any) -> Floats:
@@ -258,9 +258,9 @@ def correlation_index_of(trains: Trains, dt: float = DT_S, threads: int | None =
     ]
     counts = trains.counts.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = pairs * ((trains.stop - trains.start) / (2 * window)) / np.outer(counts, counts)
-    np.fill_diagonal(found, np.nan)
-    return found
+        index = pairs * ((trains.stop - trains.start) / (2 * window)) / np.outer(counts, counts)
+    np.fill_diagonal(index, np.nan)
+    return index
 
 
 def count_correlation(
@@ -318,12 +318,12 @@ def count_correlation_of(trains: Trains, bin_s: float = 0.1) -> Floats:
         (np.ones(len(rows)), (rows, places[places < bins])), (len(trains), bins)
     )  # adds up the same bins
     totals, squares = counts.sum(axis=1), counts.power(2).sum(axis=1)
-    found: Floats = _products(counts) - np.outer(totals, totals) / bins
+    correlations: Floats = _products(counts) - np.outer(totals, totals) / bins
     varies = squares * bins > totals**2
     spread = np.sqrt(np.where(varies, squares - totals**2 / bins, np.nan))
-    found = np.clip(found / np.outer(spread, spread), -1.0, 1.0).astype(np.float64)
-    found[varies, varies] = 1.0
-    return found
+    correlations = np.clip(correlations / np.outer(spread, spread), -1.0, 1.0).astype(np.float64)
+    correlations[varies, varies] = 1.0
+    return correlations
 
 
 def _products(counts: csr_array) -> Floats:

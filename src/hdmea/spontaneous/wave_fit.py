@@ -45,12 +45,12 @@ def fit_plane(onsets_s: Floats, positions_um: Floats) -> PlaneFit:
             return NO_FIT
         centre = positions_um[kept].mean(axis=0)
         design = np.column_stack([np.ones(len(onsets_s)), positions_um - centre])
-        own = design[kept]
-        if np.linalg.matrix_rank(own) < 3:
+        of_kept = design[kept]
+        if np.linalg.matrix_rank(of_kept) < 3:
             return NO_FIT
-        solution = np.linalg.lstsq(own, onsets_s[kept], rcond=None)[0]
+        solution = np.linalg.lstsq(of_kept, onsets_s[kept], rcond=None)[0]
         residuals = onsets_s - design @ solution
-        fit = _described(own, onsets_s[kept], residuals[kept], solution)
+        fit = _plane_fit(of_kept, onsets_s[kept], residuals[kept], solution)
         scale = 1.4826 * float(np.median(np.abs(residuals[kept] - np.median(residuals[kept]))))
         still = kept & (np.abs(residuals) <= TRIMMED_SD * scale + 1e-9)
         if still.sum() == kept.sum():
@@ -59,7 +59,7 @@ def fit_plane(onsets_s: Floats, positions_um: Floats) -> PlaneFit:
     return fit
 
 
-def _described(design: Floats, onsets: Floats, residuals: Floats, solution: Floats) -> PlaneFit:
+def _plane_fit(design: Floats, onsets: Floats, residuals: Floats, solution: Floats) -> PlaneFit:
     slope = solution[1:]
     left, total = float(residuals @ residuals), float(((onsets - onsets.mean()) ** 2).sum())
     if not total > 0:

@@ -72,7 +72,9 @@ class WaveOptions:
         counts |= {"core_units": (self.core_units, 1)}
         counts |= {} if self.min_units is None else {"min_units": (self.min_units, 2)}
         if wrong := [
-            f"{name} must be at least {least}, got {own}" for name, (own, least) in counts.items() if own < least
+            f"{name} must be at least {least}, got {given_value}"
+            for name, (given_value, least) in counts.items()
+            if given_value < least
         ]:
             raise ValueError("; ".join(wrong))
         if not (self.interval_s > 0 and self.min_speed_um_s > 0 and self.onset_s >= 0 and self.chance_per_hour > 0):
@@ -195,12 +197,12 @@ def waves_in(trains: Trains, places: Floats | None, options: WaveOptions) -> lis
     bursts = _bursts(trains, active, options)
     min_units = options.min_units or max(5, int(np.ceil(0.02 * len(active))))
     events = _together(bursts, len(active)) if places is None else _spreading(bursts, places[active], trains, options)
-    found = []
+    waves = []
     for event in events:
         first = event[np.unique(bursts.unit[event], return_index=True)[1]]  # of each unit, its first burst of the event
         if len(first) >= min_units:
-            found.append(_wave(bursts, event, first, active, places, trains))
-    return sorted(found, key=lambda wave: wave.start_s)
+            waves.append(_wave(bursts, event, first, active, places, trains))
+    return sorted(waves, key=lambda wave: wave.start_s)
 
 
 @dataclass(frozen=True)
@@ -220,13 +222,17 @@ def _bursts(trains: Trains, active: Ints, options: WaveOptions) -> _Bursts:
     rows = []
     for unit in active:
         train = trains[unit]
-        found = interval_bursts(train, at_start=inside, inside=inside, between=0, min_spikes=options.min_spikes)
+        by_interval = interval_bursts(train, at_start=inside, inside=inside, between=0, min_spikes=options.min_spikes)
         an_hour = 3600.0 * len(train) / length * trains.sampling_frequency  # spikes, each of which may begin a burst
-        unlikely = surprises(train, found, rate=len(train) / length, given=1) >= np.log(
+        unlikely = surprises(train, by_interval, rate=len(train) / length, given=1) >= np.log(
             an_hour / options.chance_per_hour
         )
-        found = found[unlikely]
-        rows.append(np.column_stack([train[found[:, 0]], train[found[:, 1] - 1], found[:, 1] - found[:, 0]]))
+        by_interval = by_interval[unlikely]
+        rows.append(
+            np.column_stack(
+                [train[by_interval[:, 0]], train[by_interval[:, 1] - 1], by_interval[:, 1] - by_interval[:, 0]]
+            )
+        )
     counts = [len(row) for row in rows]
     start, stop, spikes = np.concatenate(rows).T
     offsets = np.cumsum([0, *counts])
@@ -292,16 +298,16 @@ def _together(bursts: _Bursts, active: int) -> list[Ints]:
     begins = times[order][at_once & ~np.append(False, at_once[:-1])]
     ends = times[order][np.append(False, at_once[:-1]) & ~at_once]
     by_start = np.argsort(bursts.start, kind="stable")
-    found: list[Ints] = []
+    events: list[Ints] = []
     used = np.zeros(len(bursts.start), bool)
     for begin, end in zip(begins, ends, strict=True):
-        own = by_start[(bursts.start[by_start] <= end) & (bursts.stop[by_start] >= begin)]
-        if len(found) and used[own].any():
-            found[-1] = np.concatenate([found[-1], own[~used[own]]])
+        members = by_start[(bursts.start[by_start] <= end) & (bursts.stop[by_start] >= begin)]
+        if len(events) and used[members].any():
+            events[-1] = np.concatenate([events[-1], members[~used[members]]])
         else:
-            found.append(own)
-        used[own] = True
-    return found
+            events.append(members)
+        used[members] = True
+    return events
 
 
 def _wave(bursts: _Bursts, event: Ints, first: Ints, active: Ints, places: Floats | None, trains: Trains) -> Wave:
@@ -309,8 +315,8 @@ def _wave(bursts: _Bursts, event: Ints, first: Ints, active: Ints, places: Float
     onsets_s = (bursts.start[first] - trains.start) / trains.sampling_frequency
     units = active[bursts.unit[first]]
     stop_s = float(bursts.stop[event].max() - trains.start) / trains.sampling_frequency
-    own = np.full((len(units), 2), NAN) if places is None else places[units]
-    fit = fit_plane(onsets_s, own)
+    xy = np.full((len(units), 2), NAN) if places is None else places[units]
+    fit = fit_plane(onsets_s, xy)
     earliest = max(ORIGIN_MIN_UNITS, round(ORIGIN_SHARE * len(units)))
     return Wave(
         start_s=float(onsets_s[0]),
@@ -319,13 +325,13 @@ def _wave(bursts: _Bursts, event: Ints, first: Ints, active: Ints, places: Float
         onsets_s=onsets_s,
         spikes=int(bursts.spikes[event].sum()),
         unit_share=len(units) / len(active),
-        area_mm2=hull_area_mm2(own),
+        area_mm2=hull_area_mm2(xy),
         speed_um_s=fit.speed_um_s,
         speed_se_um_s=fit.speed_se_um_s,
         direction_deg=fit.direction_deg,
         direction_se_deg=fit.direction_se_deg,
         r_squared=fit.r_squared,
-        origin_um=own[:earliest].mean(axis=0),
+        origin_um=xy[:earliest].mean(axis=0),
     )
 
 

@@ -29,10 +29,10 @@ class Inputs:
     configs: Path | None = None
 
     def __str__(self) -> str:
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        inputs = {field.name: getattr(self, field.name) for field in fields(self)}
         return ", ".join(
             f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
-            for name, value in found.items()
+            for name, value in inputs.items()
             if value is not None
         )
 
@@ -57,10 +57,10 @@ def recording_files(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             files.append(path)
             continue
-        found = sorted(path.glob("*.h5"))
-        if not found:
+        recordings = sorted(path.glob("*.h5"))
+        if not recordings:
             raise FileNotFoundError(f"{path} is a directory without recordings (.h5)")
-        files += found
+        files += recordings
     return files
 
 
@@ -125,12 +125,12 @@ def _parents(files: list[Path], suffix: str) -> list[Path]:
 def _only(paths: list[Path], option: str, *rules: Callable[[Path], bool]) -> Path | None:
     """Match of the first rule that fits anything; None where no rule does."""
     for rule in rules:
-        found = [path for path in paths if rule(path)]
-        if len(found) > 1:
-            names = ", ".join(map(str, found[:5])) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        matches = [path for path in paths if rule(path)]
+        if len(matches) > 1:
+            names = ", ".join(map(str, matches[:5])) + (f" and {len(matches) - 5} more" if len(matches) > 5 else "")
             raise ConfigurationError(f"{option} must say which is meant: {names}")
-        if found:
-            return found[0]
+        if matches:
+            return matches[0]
     return None
 
 

@@ -80,10 +80,10 @@ def _told(identity: Identity) -> str:
 
 def _of_directory(directory: Path) -> Identity:
     digest, size, modified, whole = hashlib.sha256(), 0, 0, True
-    for place, names, files in os.walk(directory):
+    for folder, names, files in os.walk(directory):
         names[:] = sorted(name for name in names if not name.startswith("."))
         for name in sorted(files):
-            path = Path(place) / name
+            path = Path(folder) / name
             if name.startswith(".") or path.suffix in _NOT_DATA or (one := identity_of(path)) is None:
                 continue
             digest.update(json.dumps([str(path.relative_to(directory)), one["sha256"], one["bytes"]]).encode())

@@ -44,11 +44,11 @@ def _is_file(name: str) -> bool:
 
 def _import_file(path: Path) -> None:
     name = path.stem
-    there = sys.modules.get(name)
-    if there is not None:
-        if getattr(there, "__file__", None) and Path(str(there.__file__)).resolve() == path:
+    loaded = sys.modules.get(name)
+    if loaded is not None:
+        if getattr(loaded, "__file__", None) and Path(str(loaded.__file__)).resolve() == path:
             return
-        raise ConfigurationError(f"a module of the name {name} is imported already, from {there.__spec__}")
+        raise ConfigurationError(f"a module of the name {name} is imported already, from {loaded.__spec__}")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigurationError(f"{path} is not a Python file")

@@ -249,8 +249,8 @@ class ScpContainer(Comparable):
         try:
             to_json(params)
         except (UnsupportedValueError, RecursionError) as error:
-            what = f"params of {action!r} cannot be stored: {error}: name it in words, or give numbers, text, lists"
-            raise ValidationError(what, "params") from error
+            problem = f"params of {action!r} cannot be stored: {error}: name it in words, or give numbers, text, lists"
+            raise ValidationError(problem, "params") from error
         now = datetime.now(timezone.utc).isoformat()
         self.history.append(ProvenanceLog(now, action, params, software_version, description))
 
@@ -274,9 +274,9 @@ class ScpContainer(Comparable):
 
     def _with(self, obs: pl.DataFrame, assays: Any, links: Any, history: Any, extras: Extras) -> ScpContainer:
         """A container of these parts, which fit together as those of this one do."""
-        made = ScpContainer(obs, assays, links, history, self.sample_id_col, extras=extras, validate_on_init=False)
+        container = ScpContainer(obs, assays, links, history, self.sample_id_col, extras=extras, validate_on_init=False)
         check_ids(obs, self.sample_id_col, "obs")  # a selection may name a sample twice
-        return made
+        return container
 
     # ------------------------------------------------------------ selections
 
@@ -327,9 +327,9 @@ class ScpContainer(Comparable):
         )
         assays = {name: assay.select_samples(index, copy_data=copy) for name, assay in self.assays.items()}
         links, history = (deepcopy(self.links), deepcopy(self.history)) if copy else (self.links, self.history)
-        made = self._with(self.obs[index], assays, links, history, self.extras.select_samples(index))
-        made.log_operation("filter_samples", {"n_before": self.n_samples, "n_after": made.n_samples})
-        return made
+        container = self._with(self.obs[index], assays, links, history, self.extras.select_samples(index))
+        container.log_operation("filter_samples", {"n_before": self.n_samples, "n_after": container.n_samples})
+        return container
 
     def filter_features(
         self,
@@ -385,10 +385,10 @@ class ScpContainer(Comparable):
         }
         links = [_linked(link, assay_name, assays[assay_name].feature_ids) for link in self.links]
         history = deepcopy(self.history) if copy else self.history
-        made = self._with(self.obs, assays, links, history, self.extras.select_features(assay_name, index))
+        container = self._with(self.obs, assays, links, history, self.extras.select_features(assay_name, index))
         params = {"assay": assay_name, "n_before": assay.n_features, "n_after": len(index)}
-        made.log_operation("filter_features", params)
-        return made
+        container.log_operation("filter_features", params)
+        return container
 
     def validate_links(self) -> None:
         """Raise unless every link joins two assays, and features, that there are.
@@ -496,8 +496,8 @@ class ScpContainer(Comparable):
         FileNotFoundError, IOPasswordError, IOFormatError
             As of `load_hdf5`.
         """
-        made: ScpContainer = file_functions().load(checked_suffix(path), lazy=lazy)
-        return made
+        container: ScpContainer = file_functions().load(checked_suffix(path), lazy=lazy)
+        return container
 
 
 def link_problem(link: Any, ids: Mapping[str, pl.Series]) -> str | None:
@@ -506,8 +506,10 @@ def link_problem(link: Any, ids: Mapping[str, pl.Series]) -> str | None:
     for name, column in ((link.source_assay, "source_id"), (link.target_assay, "target_id")):
         if name not in ids:
             return f"{title}: there is no assay '{name}' (there are: {', '.join(ids) or 'none'})"
-        known = set(ids[name].to_list())
-        missing = [item for item in link.linkage.get_column(column).unique(maintain_order=True) if item not in known]
+        feature_ids = set(ids[name].to_list())
+        missing = [
+            item for item in link.linkage.get_column(column).unique(maintain_order=True) if item not in feature_ids
+        ]
         if missing:
             return f"{title}: {column} not in '{name}': {missing[:5]}"
     return None

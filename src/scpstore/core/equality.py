@@ -48,9 +48,9 @@ def assert_identical(a: Any, b: Any) -> None:
     >>> from scptensor import assert_identical, load_hdf5
     >>> assert_identical(load_hdf5("cells.h5"), load_hdf5("cells.h5", lazy=True))
     """
-    found = difference(a, b)
-    if found is not None:
-        raise AssertionError(found)
+    problem = difference(a, b)
+    if problem is not None:
+        raise AssertionError(problem)
 
 
 def difference(a: Any, b: Any, path: str = "") -> str | None:
@@ -118,8 +118,8 @@ def _plain_difference(a: Any, b: Any, path: str) -> str | None:
     return None if a == b else f"{path}: {a!r} != {b!r}"
 
 
-def _first(found: Any) -> str | None:
-    return next((item for item in found if item is not None), None)
+def _first(problems: Any) -> str | None:
+    return next((item for item in problems if item is not None), None)
 
 
 # ---------------------------------------------------------------- matrices
@@ -141,9 +141,9 @@ def _array_difference(a: Any, b: Any, path: str, first_row: int = 0) -> str | No
         piece_a, piece_b = flat_a[start : start + step], flat_b[start : start + step]
         if piece_a.tobytes() != piece_b.tobytes():
             index = start + _first_index(piece_a, piece_b)
-            place = [int(i) for i in np.unravel_index(index, a.shape)]
-            place[:1] = [row + first_row for row in place[:1]]
-            return f"{path}{place}: {flat_a[index]!r} != {flat_b[index]!r}"
+            indices = [int(i) for i in np.unravel_index(index, a.shape)]
+            indices[:1] = [row + first_row for row in indices[:1]]
+            return f"{path}{indices}: {flat_a[index]!r} != {flat_b[index]!r}"
     return None
 
 
@@ -171,9 +171,9 @@ def _sparse_difference(a: Any, b: Any, path: str) -> str | None:
     for name in _PARTS[a.format]:
         part_a, part_b = getattr(a, name), getattr(b, name)
         stored = int(a.indptr[-1]) if name in ("data", "indices") and a.format in ("csr", "csc") else None
-        found = _array_difference(part_a[:stored], part_b[:stored], f"{path}.{name}")
-        if found is not None:
-            return found
+        problem = _array_difference(part_a[:stored], part_b[:stored], f"{path}.{name}")
+        if problem is not None:
+            return problem
     return None
 
 

@@ -126,8 +126,8 @@ class _NotFoundError(ScpTensorError, KeyError):
 
 
 def _among(names: Iterable[str]) -> str:
-    known = ", ".join(repr(name) for name in names)
-    return f"available: {known}" if known else "there is none"
+    listed = ", ".join(repr(name) for name in names)
+    return f"available: {listed}" if listed else "there is none"
 
 
 class AssayNotFoundError(_NotFoundError):
@@ -170,8 +170,8 @@ class LayerNotFoundError(_NotFoundError):
         available_layers: Iterable[str] | None = None,
     ) -> None:
         names = list(available if available_layers is None else available_layers)
-        place = f" in assay '{assay_name}'" if assay_name is not None else ""
-        super().__init__(f"Layer '{layer_name}' not found{place} ({_among(names)})")
+        in_assay = f" in assay '{assay_name}'" if assay_name is not None else ""
+        super().__init__(f"Layer '{layer_name}' not found{in_assay} ({_among(names)})")
         self.layer_name = layer_name
         self.assay_name = assay_name
         self.available_layers = names

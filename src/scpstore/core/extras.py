@@ -126,11 +126,13 @@ class Extras(Comparable):
 
     def names(self) -> dict[str, list[str]]:
         """Names of the parts by kind, such as "obsm" or "proteins varm"; kinds without any are left out."""
-        found = {name: list(getattr(self, name)) for name in ("obsm", "obsp", "uns")}
-        for assay, known in self.assays.items():
-            found |= {f"{assay} {name}": list(getattr(known, name)) for name in ("varm", "varp")}
-            found[f"{assay} raw"] = [] if known.raw is None else [f"{known.raw.var.height} features"]
-        return {name: names for name, names in found.items() if names}
+        names_by_kind = {name: list(getattr(self, name)) for name in ("obsm", "obsp", "uns")}
+        for assay, assay_extras in self.assays.items():
+            names_by_kind |= {f"{assay} {name}": list(getattr(assay_extras, name)) for name in ("varm", "varp")}
+            names_by_kind[f"{assay} raw"] = (
+                [] if assay_extras.raw is None else [f"{assay_extras.raw.var.height} features"]
+            )
+        return {name: names for name, names in names_by_kind.items() if names}
 
     def select_samples(self, index: Index) -> Extras:
         """The extras of these rows, in this order.
@@ -146,8 +148,10 @@ class Extras(Comparable):
             New ones.
         """
         assays = {
-            name: AssayExtras(dict(known.varm), dict(known.varp), _raw_rows(known.raw, index), deepcopy(known.origin))
-            for name, known in self.assays.items()
+            name: AssayExtras(
+                dict(of_assay.varm), dict(of_assay.varp), _raw_rows(of_assay.raw, index), deepcopy(of_assay.origin)
+            )
+            for name, of_assay in self.assays.items()
         }
         return Extras(
             _each(self.obsm, rows_of, index),
@@ -174,9 +178,12 @@ class Extras(Comparable):
         """
         assays = dict(self.assays)
         if assay in assays:
-            known = assays[assay]
+            of_assay = assays[assay]
             assays[assay] = AssayExtras(
-                _each(known.varm, rows_of, index), _each(known.varp, _square, index), known.raw, deepcopy(known.origin)
+                _each(of_assay.varm, rows_of, index),
+                _each(of_assay.varp, _square, index),
+                of_assay.raw,
+                deepcopy(of_assay.origin),
             )
         return Extras(dict(self.obsm), dict(self.obsp), deepcopy(self.uns), assays, deepcopy(self.origin))
 

@@ -90,9 +90,9 @@ def concat(
     history = []
     for part in parts:
         history += [step for step in deepcopy(part.history) if step not in history]
-    made = ScpContainer(obs, assays, _links(parts), history, id_column, extras=_extras(parts))
-    made.log_operation("concat", {"keys": names, "n_samples": [part.n_samples for part in parts]})
-    return made
+    joined = ScpContainer(obs, assays, _links(parts), history, id_column, extras=_extras(parts))
+    joined.log_operation("concat", {"keys": names, "n_samples": [part.n_samples for part in parts]})
+    return joined
 
 
 def _opened(one: Any) -> ScpContainer:
@@ -124,7 +124,7 @@ def _samples(
     return obs, id_column
 
 
-def _below_each_other(frames: Sequence[pl.DataFrame], what: str) -> pl.DataFrame:
+def _below_each_other(frames: Sequence[pl.DataFrame], table: str) -> pl.DataFrame:
     """Rows of frames with the columns of all; categories of text are joined."""
     enums = {name for frame in frames for name, dtype in frame.schema.items() if isinstance(dtype, pl.Enum)}
     joined = {}
@@ -136,7 +136,7 @@ def _below_each_other(frames: Sequence[pl.DataFrame], what: str) -> pl.DataFrame
     try:
         return pl.concat(cast, how="diagonal_relaxed")
     except pl.exceptions.PolarsError as error:
-        raise ValidationError(f"{what}: columns of the containers do not fit together: {error}", what) from error
+        raise ValidationError(f"{table}: columns of the containers do not fit together: {error}", table) from error
 
 
 # ---------------------------------------------------------------- assays
@@ -144,21 +144,21 @@ def _below_each_other(frames: Sequence[pl.DataFrame], what: str) -> pl.DataFrame
 
 def _joined_assay(parts: Sequence[ScpContainer], name: str) -> Assay:
     assays = [part.assays.get(name) for part in parts]
-    known = [assay for assay in assays if assay is not None]
-    id_column = known[0].feature_id_col
-    if any(assay.feature_id_col != id_column for assay in known):
-        columns = [assay.feature_id_col for assay in known]
+    present = [assay for assay in assays if assay is not None]
+    id_column = present[0].feature_id_col
+    if any(assay.feature_id_col != id_column for assay in present):
+        columns = [assay.feature_id_col for assay in present]
         raise ValidationError(f"assay '{name}' has the ID columns {columns}: rename them", "feature_id_col")
-    var = _features([assay.var for assay in known], id_column, name)
-    places = {feature: place for place, feature in enumerate(var.get_column(id_column).to_list())}
+    var = _features([assay.var for assay in present], id_column, name)
+    places = {feature: row for row, feature in enumerate(var.get_column(id_column).to_list())}
     columns_of = [
         None if assay is None else np.array([places[f] for f in assay.feature_ids.to_list()], np.int64)
         for assay in assays
     ]
     layers = {}
-    for layer in dict.fromkeys(layer for assay in known for layer in assay.layers):
-        found = [None if assay is None else assay.layers.get(layer) for assay in assays]
-        layers[layer] = _joined_layer(parts, found, columns_of, (f"{name}/{layer}", var.height))
+    for layer in dict.fromkeys(layer for assay in present for layer in assay.layers):
+        matrices = [None if assay is None else assay.layers.get(layer) for assay in assays]
+        layers[layer] = _joined_layer(parts, matrices, columns_of, (f"{name}/{layer}", var.height))
     return Assay(var, layers, id_column)
 
 
@@ -182,21 +182,21 @@ def _features(frames: Sequence[pl.DataFrame], id_column: str, name: str) -> pl.D
 
 def _joined_layer(
     parts: Sequence[ScpContainer],
-    found: Sequence[ScpMatrix | None],
+    matrices: Sequence[ScpMatrix | None],
     columns_of: Sequence[np.ndarray[Any, Any] | None],
-    what: tuple[str, int],
+    labels: tuple[str, int],
 ) -> ScpMatrix:
-    where, width = what
-    values = [None if matrix is None else matrix.X for matrix in found]
+    where, width = labels
+    values = [None if matrix is None else matrix.X for matrix in matrices]
     kinds = {_is_sparse(X) for X in values if X is not None}
     if len(kinds) > 1:
         raise ValidationError(f"layer {where} is dense in one container and sparse in another: convert one", "layers")
     is_sparse = kinds.pop()
     heights = [part.n_samples for part in parts]
     X = _Stacked(values, heights, columns_of, width, 0 if is_sparse else np.nan)
-    masks = [None if matrix is None else matrix.M for matrix in found]
+    masks = [None if matrix is None else matrix.M for matrix in matrices]
     lacks = any(X is None for X in values) or any(c is not None and len(c) < width for c in columns_of)
-    if any(matrix is not None and matrix.metadata is not None for matrix in found):
+    if any(matrix is not None and matrix.metadata is not None for matrix in matrices):
         warnings.warn(f"layer {where}: metadata of matrices are left out", UserWarning, stacklevel=4)
     M = None
     if any(mask is not None for mask in masks) or (lacks and not is_sparse):
@@ -249,24 +249,24 @@ class _Stacked:
     ) -> None:
         self._parts, self._columns, self._fill = list(parts), list(columns_of), fill
         self._edges = np.cumsum([0, *heights])
-        known = [part for part in parts if part is not None]
-        self.dtype = dtype or np.result_type(*(part.dtype for part in known))
-        self.format = "csr" if any(_is_sparse(part) for part in known) else None
+        present = [part for part in parts if part is not None]
+        self.dtype = dtype or np.result_type(*(part.dtype for part in present))
+        self.format = "csr" if any(_is_sparse(part) for part in present) else None
         self.shape = (int(self._edges[-1]), width)
 
     def read(self, start: int, stop: int) -> Any:
         """Rows [start, stop): an array, or a CSR matrix."""
-        made = []
+        blocks = []
         for part, columns, first, last in zip(
             self._parts, self._columns, self._edges[:-1], self._edges[1:], strict=True
         ):
             low, high = max(start, int(first)), min(stop, int(last))
             if low < high:
-                made.append(self._placed(part, columns, low - int(first), high - int(first)))
+                blocks.append(self._placed(part, columns, low - int(first), high - int(first)))
         if self.format:
             empty = sp.csr_matrix((0, self.shape[1]), dtype=self.dtype)
-            return sp.csr_matrix(sp.vstack(made, format="csr", dtype=self.dtype)) if made else empty
-        return np.concatenate(made) if made else np.empty((0, self.shape[1]), self.dtype)
+            return sp.csr_matrix(sp.vstack(blocks, format="csr", dtype=self.dtype)) if blocks else empty
+        return np.concatenate(blocks) if blocks else np.empty((0, self.shape[1]), self.dtype)
 
     def read_whole(self) -> Any:
         """The whole matrix."""
@@ -279,12 +279,12 @@ class _Stacked:
         rows = part.read(start, stop) if is_source(part) else (part.tocsr() if sp.issparse(part) else part)[start:stop]
         if self.format:
             rows = sp.csr_matrix(rows)
-            made = sp.csr_matrix((rows.data, columns[rows.indices], rows.indptr), shape=shape)
-            made.sort_indices()
-            return made
-        made = np.full(shape, self._fill, self.dtype)
-        made[:, columns] = rows
-        return made
+            block_out = sp.csr_matrix((rows.data, columns[rows.indices], rows.indptr), shape=shape)
+            block_out.sort_indices()
+            return block_out
+        block_out = np.full(shape, self._fill, self.dtype)
+        block_out[:, columns] = rows
+        return block_out
 
 
 # ---------------------------------------------------------------- what belongs to them
@@ -311,8 +311,8 @@ def _extras(parts: Sequence[ScpContainer]) -> Extras:
     left = {
         f"{kind} {name}"
         for part in parts
-        for kind, known in part.extras.names().items()
-        for name in known
+        for kind, of_kind in part.extras.names().items()
+        for name in of_kind
         if kind != "obsm" or name not in obsm
     }
     if left:

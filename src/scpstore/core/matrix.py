@@ -192,8 +192,8 @@ class ScpMatrix(Comparable):
         """
         values = select(self.X, rows, columns, copy_data=copy_data)
         mask = None if self.M is None else select(self.M, rows, columns, copy_data=copy_data)
-        known = self.metadata
-        metadata = None if known is None else known.subset(self.shape, rows, columns, copy_data=copy_data)
+        whole = self.metadata
+        metadata = None if whole is None else whole.subset(self.shape, rows, columns, copy_data=copy_data)
         return ScpMatrix(values, mask, metadata)
 
 

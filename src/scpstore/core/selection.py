@@ -51,10 +51,10 @@ def _is_index(chosen: Any, id_dtype: pl.DataType) -> bool:
     return kind == "b" or (kind in "iu" and not id_dtype.is_integer())
 
 
-def _positions(known: pl.Series, ids: Any, kind: str) -> np.ndarray[Any, Any]:
-    wanted: Sequence[Any] = [ids] if isinstance(ids, str) else list(ids)
-    places = {value: index for index, value in enumerate(known.to_list())}
-    missing = [value for value in wanted if value not in places]
+def _positions(all_ids: pl.Series, ids: Any, kind: str) -> np.ndarray[Any, Any]:
+    ids_wanted: Sequence[Any] = [ids] if isinstance(ids, str) else list(ids)
+    places = {value: index for index, value in enumerate(all_ids.to_list())}
+    missing = [value for value in ids_wanted if value not in places]
     if missing:
         raise ValidationError(f"{kind} IDs not found: {missing[:5]}", field=f"{kind}_ids")
-    return np.array([places[value] for value in wanted], dtype=np.int64)
+    return np.array([places[value] for value in ids_wanted], dtype=np.int64)

@@ -56,13 +56,13 @@ def whole(values: Matrix) -> Matrix:
 
 def rows_at_once(values: Matrix, budget: int = _BLOCK_BYTES) -> int:
     """Number of rows that make a block of `budget` bytes."""
-    known: int | None = getattr(values, "row_bytes", None) if is_source(values) else None
-    if known is None and sp.issparse(values):
-        known = int(values.nnz) * _ENTRY_BYTES // max(1, values.shape[0])
-    if known is None:
+    row_bytes: int | None = getattr(values, "row_bytes", None) if is_source(values) else None
+    if row_bytes is None and sp.issparse(values):
+        row_bytes = int(values.nnz) * _ENTRY_BYTES // max(1, values.shape[0])
+    if row_bytes is None:
         share = _SPARSE_SHARE if is_sparse_source(values) else 1
-        known = int(values.shape[1]) * np.dtype(values.dtype).itemsize // share
-    return max(1, budget // max(1, known))
+        row_bytes = int(values.shape[1]) * np.dtype(values.dtype).itemsize // share
+    return max(1, budget // max(1, row_bytes))
 
 
 def blocks(values: Matrix, rows: int | None = None) -> Iterator[tuple[int, Any]]:
@@ -82,7 +82,7 @@ def take(values: Matrix, rows: np.ndarray[Any, Any] | None, columns: np.ndarray[
     """
     sparse = is_sparse_source(values)
     index = np.arange(values.shape[0]) if rows is None else np.asarray(rows, np.int64)
-    wanted, places = np.unique(index, return_inverse=True)
+    rows_wanted, places = np.unique(index, return_inverse=True)
 
     def read(run: np.ndarray[Any, Any]) -> Any:
         first = int(run[0])
@@ -90,33 +90,35 @@ def take(values: Matrix, rows: np.ndarray[Any, Any] | None, columns: np.ndarray[
         block = block if len(run) == block.shape[0] else block[run - first]
         return block if columns is None else block[:, columns]
 
-    runs = list(_runs(wanted, values))
+    runs = list(_runs(rows_wanted, values))
     read_rows = getattr(values, "read_rows", None)
     if read_rows is not None and len(runs) > 1:  # a list of rows in one request, a block of them at a time
         most = rows_at_once(values)
-        parts = [read_rows(wanted[start : start + most]) for start in range(0, len(wanted), most)]
+        parts = [read_rows(rows_wanted[start : start + most]) for start in range(0, len(rows_wanted), most)]
         parts = parts if columns is None else [part[:, columns] for part in parts]
     else:
         threads = None if getattr(values, "reads_in_threads", False) else 1
         if columns is None and not sparse and hasattr(values, "read_into"):
-            picked = _filled(values, wanted, runs, threads)
-            return picked if np.array_equal(wanted, index) else picked[places]
+            picked = _filled(values, rows_wanted, runs, threads)
+            return picked if np.array_equal(rows_wanted, index) else picked[places]
         parts = parallel_map(read, runs, threads)
     width = values.shape[1] if columns is None else len(columns)
     if sparse:
         picked = _stacked(parts) if parts else sp.csr_matrix((0, width), dtype=values.dtype)
-        return picked if np.array_equal(wanted, index) else picked[places]
+        return picked if np.array_equal(rows_wanted, index) else picked[places]
     joined = np.concatenate(parts) if parts else np.empty((0, width), values.dtype)
-    return joined if np.array_equal(wanted, index) else joined[places]
+    return joined if np.array_equal(rows_wanted, index) else joined[places]
 
 
-def _filled(values: Any, wanted: np.ndarray[Any, Any], runs: list[np.ndarray[Any, Any]], threads: int | None) -> Any:
+def _filled(
+    values: Any, rows_wanted: np.ndarray[Any, Any], runs: list[np.ndarray[Any, Any]], threads: int | None
+) -> Any:
     """Dense rows, each stretch that is wanted whole straight into its place."""
-    made = np.empty((len(wanted), values.shape[1]), values.dtype)
+    out_rows = np.empty((len(rows_wanted), values.shape[1]), values.dtype)
     starts = np.cumsum([0, *map(len, runs)])
 
     def fill(number: int) -> None:
-        run, out = runs[number], made[starts[number] : starts[number + 1]]
+        run, out = runs[number], out_rows[starts[number] : starts[number + 1]]
         first, count = int(run[0]), int(run[-1]) + 1 - int(run[0])
         if count == len(run):
             values.read_into(first, out)
@@ -124,20 +126,20 @@ def _filled(values: Any, wanted: np.ndarray[Any, Any], runs: list[np.ndarray[Any
             np.take(values.read(first, first + count), run - first, axis=0, out=out, mode="clip")
 
     parallel_map(fill, range(len(runs)), threads)
-    return made
+    return out_rows
 
 
 def _stacked(parts: list[Any]) -> Any:
     return parts[0].tocsr() if len(parts) == 1 else sp.vstack(parts, format="csr")
 
 
-def _runs(wanted: np.ndarray[Any, Any], values: Any) -> Iterator[np.ndarray[Any, Any]]:
+def _runs(rows_wanted: np.ndarray[Any, Any], values: Any) -> Iterator[np.ndarray[Any, Any]]:
     """Sorted rows in stretches: each of at most a block, and broken where a gap costs more than reading anew."""
-    if not len(wanted):
+    if not len(rows_wanted):
         return
     gap = rows_at_once(values, _GAP_BYTES)
     most = rows_at_once(values)
-    for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > gap) + 1):
+    for run in np.split(rows_wanted, np.flatnonzero(np.diff(rows_wanted) > gap) + 1):
         edges = np.searchsorted(run, np.arange(run[0], run[-1] + 1, most)[1:])
         yield from (part for part in np.split(run, edges) if len(part))
 

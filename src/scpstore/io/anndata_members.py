@@ -19,17 +19,17 @@ _VALUES, _IS_ARRAY = "values", "is_array"  # the only column of a frame that was
 
 def mapped(values: Mapping[str, Any], where: str, origins: dict[str, Any]) -> dict[str, Any]:
     """A copy of a mapping of AnnData, frames as polars ones, whose origins are noted under the mapping's name."""
-    made: dict[str, Any] = _plain(dict(values), where, where, origins)
-    return made
+    mapping_made: dict[str, Any] = _plain(dict(values), where, where, origins)
+    return mapping_made
 
 
 def _plain(value: Any, where: str, name: str, origins: dict[str, Any]) -> Any:
     if isinstance(value, Mapping) and not sp.issparse(value):
-        known: dict[str, Any] = {}
-        made = {below: _plain(item, f"{where}/{below}", below, known) for below, item in value.items()}
-        if known:
-            origins[name] = known
-        return made
+        dtypes_below: dict[str, Any] = {}
+        members = {below: _plain(item, f"{where}/{below}", below, dtypes_below) for below, item in value.items()}
+        if dtypes_below:
+            origins[name] = dtypes_below
+        return members
     if hasattr(value, "iloc") and hasattr(value, "columns"):
         return frame_of(value, where, name, origins)
     if hasattr(value, "_from_sequence"):  # a category, or another array of pandas
@@ -50,16 +50,16 @@ def _plain(value: Any, where: str, name: str, origins: dict[str, Any]) -> Any:
 
 def frame_of(frame: Any, where: str, name: str, origins: dict[str, Any]) -> pl.DataFrame:
     """A frame of pandas as one of polars, whose origin is noted under a name."""
-    made, origin = with_dtypes(frame, where)
+    polars_frame, origin = with_dtypes(frame, where)
     if origin:
         origins[name] = origin
-    return made
+    return polars_frame
 
 
 def unmapped(values: Mapping[str, Any], origins: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A mapping for AnnData, of what `mapped` made and noted under a name."""
-    known = nested(origins, name)
-    return {below: _unplain(value, known, below) for below, value in values.items()}
+    origins_below = nested(origins, name)
+    return {below: _unplain(value, origins_below, below) for below, value in values.items()}
 
 
 def _unplain(value: Any, origins: Mapping[str, Any], name: str) -> Any:

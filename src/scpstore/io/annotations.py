@@ -35,56 +35,56 @@ _DEEPEST = 64
 
 def encode_extras(extras: Extras, assays: Mapping[str, Any], target: Target) -> StoredGroup:
     """The group of the extras; those of assays that are not saved are left out. Raises `IOWriteError`."""
-    made = StoredGroup(EXTRAS_GROUP)
+    stored = StoredGroup(EXTRAS_GROUP)
     for name in ("obsm", "obsp", "uns", "origin"):
-        _put_mapping(made, name, getattr(extras, name), target)
-    per_assay = made.below("assays")
-    for name, known in extras.assays.items():
-        if name in assays and not known.is_empty():
-            per_assay.put(name, _encode_assay(per_assay.below(name), known, target))
+        _put_mapping(stored, name, getattr(extras, name), target)
+    per_assay = stored.below("assays")
+    for name, assay_extras in extras.assays.items():
+        if name in assays and not assay_extras.is_empty():
+            per_assay.put(name, _encode_assay(per_assay.below(name), assay_extras, target))
     if per_assay.plain.children:
-        made.put("assays", per_assay)
-    return made
+        stored.put("assays", per_assay)
+    return stored
 
 
-def _encode_assay(made: StoredGroup, known: AssayExtras, target: Target) -> StoredGroup:
+def _encode_assay(stored: StoredGroup, extras: AssayExtras, target: Target) -> StoredGroup:
     for name in ("varm", "varp", "origin"):
-        _put_mapping(made, name, getattr(known, name), target)
-    if known.raw is not None:
-        raw = encode_matrix("X", known.raw.X, target, f"{made.where}/raw")
-        raw.put("var", encode_frame(as_frame(known.raw.var, f"{raw.where}/var"), f"{raw.where}/var"))
-        _put_mapping(raw, "varm", known.raw.varm, target)
-        made.put("raw", raw)
-    return made
+        _put_mapping(stored, name, getattr(extras, name), target)
+    if extras.raw is not None:
+        raw = encode_matrix("X", extras.raw.X, target, f"{stored.where}/raw")
+        raw.put("var", encode_frame(as_frame(extras.raw.var, f"{raw.where}/var"), f"{raw.where}/var"))
+        _put_mapping(raw, "varm", extras.raw.varm, target)
+        stored.put("raw", raw)
+    return stored
 
 
-def _put_mapping(made: StoredGroup, name: str, values: Mapping[str, Any], target: Target) -> None:
+def _put_mapping(stored: StoredGroup, name: str, values: Mapping[str, Any], target: Target) -> None:
     if values:
-        made.put(name, _encode_mapping(values, made.below(name), target, 0))
+        stored.put(name, _encode_mapping(values, stored.below(name), target, 0))
 
 
-def _encode_mapping(values: Mapping[Any, Any], made: StoredGroup, target: Target, depth: int) -> StoredGroup:
+def _encode_mapping(values: Mapping[Any, Any], stored: StoredGroup, target: Target, depth: int) -> StoredGroup:
     if depth > _DEEPEST:
-        raise IOWriteError(f"{made.where} is nested more than {_DEEPEST} deep (or holds itself)")
+        raise IOWriteError(f"{stored.where} is nested more than {_DEEPEST} deep (or holds itself)")
     for name, value in values.items():
         if not isinstance(name, str):
-            raise IOWriteError(f"{made.where}: the name {name!r} must be text: rename it")
+            raise IOWriteError(f"{stored.where}: the name {name!r} must be text: rename it")
         if isinstance(value, Mapping):
-            child = _encode_mapping(value, made.below(name), target, depth + 1)
+            child = _encode_mapping(value, stored.below(name), target, depth + 1)
             child.plain.attrs[STORED_AS] = _MAPPING
-            made.put(name, child)
+            stored.put(name, child)
         elif isinstance(value, pl.DataFrame) or (hasattr(value, "iloc") and hasattr(value, "columns")):
-            child = encode_frame(as_frame(value, f"{made.where}/{name}"), f"{made.where}/{name}")
+            child = encode_frame(as_frame(value, f"{stored.where}/{name}"), f"{stored.where}/{name}")
             child.plain.attrs[STORED_AS] = _FRAME
-            made.put(name, child)
+            stored.put(name, child)
         elif sp.issparse(value):
-            child = encode_matrix("X", value, target, f"{made.where}/{name}")
+            child = encode_matrix("X", value, target, f"{stored.where}/{name}")
             child.plain.attrs[STORED_AS] = _SPARSE
-            made.put(name, child)
+            stored.put(name, child)
         else:
-            made.plain.children[name] = _encode_plain(value, f"{made.where}/{name}", target)
-    made.extra.children[NAMES] = texts_node(values)
-    return made
+            stored.plain.children[name] = _encode_plain(value, f"{stored.where}/{name}", target)
+    stored.extra.children[NAMES] = texts_node(values)
+    return stored
 
 
 def _encode_plain(value: Any, where: str, target: Target) -> Any:
@@ -110,19 +110,19 @@ def decode_extras(stored: StoredGroup | None) -> Extras:
         return Extras()
     fields = {name: _decode_mapping(stored.child(name), 0) for name in ("obsm", "obsp", "uns", "origin")}
     per_assay = stored.child("assays")
-    assays = {} if per_assay is None else {name: _decode_assay(known) for name, known in per_assay.groups()}
+    assays = {} if per_assay is None else {name: _decode_assay(group) for name, group in per_assay.groups()}
     return Extras(**fields, assays=assays)
 
 
 def _decode_assay(stored: StoredGroup) -> AssayExtras:
     raw = stored.child("raw")
     varm, varp, origin = (_decode_mapping(stored.child(name), 0) for name in ("varm", "varp", "origin"))
-    made = AssayExtras(varm, varp, None, origin)
+    extras_of = AssayExtras(varm, varp, None, origin)
     if raw is not None:
-        made.raw = RawValues(
+        extras_of.raw = RawValues(
             decode_matrix("X", raw), decode_frame(raw.required("var")), _decode_mapping(raw.child("varm"), 0)
         )
-    return made
+    return extras_of
 
 
 def _decode_mapping(stored: StoredGroup | None, depth: int) -> dict[str, Any]:
@@ -130,8 +130,8 @@ def _decode_mapping(stored: StoredGroup | None, depth: int) -> dict[str, Any]:
         return {}
     if depth > _DEEPEST + 1:
         raise IOFormatError(f"{stored.where} is nested more than {_DEEPEST} deep")
-    known = [name for name in dict.fromkeys(stored.extra_texts(NAMES)) if name in stored.plain.children]
-    names = [*known, *(name for name in stored.plain.children if name not in set(known))]
+    listed = [name for name in dict.fromkeys(stored.extra_texts(NAMES)) if name in stored.plain.children]
+    names = [*listed, *(name for name in stored.plain.children if name not in set(listed))]
     return {name: _decode_value(stored, name, depth) for name in names}
 
 

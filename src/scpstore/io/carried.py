@@ -43,18 +43,18 @@ def carry(
 
     metadata: by layer, None that of X. Raises `ValidationError` for params that JSON cannot say.
     """
-    made: dict[str, Any] = {}
+    carried_: dict[str, Any] = {}
     if history:
-        made["history"] = np.array(
+        carried_["history"] = np.array(
             [_text([getattr(step, n) for n in _STEP], f"step {step.action!r}") for step in history], object
         )
-    known = {name: _metadata(matrix) for name, matrix in metadata.items() if matrix is not None}
-    if known:
-        made["metadata"] = {"X": known.pop(None)} if None in known else {}
-        made["metadata"] |= {"layers": known} if known else {}
+    by_layer = {name: _metadata(matrix) for name, matrix in metadata.items() if matrix is not None}
+    if by_layer:
+        carried_["metadata"] = {"X": by_layer.pop(None)} if None in by_layer else {}
+        carried_["metadata"] |= {"layers": by_layer} if by_layer else {}
     if links:
-        made["links"] = {str(number): _link(link) for number, link in enumerate(links)}
-    return made and {"version": _VERSION, "ids": _digest(ids), **made}
+        carried_["links"] = {str(number): _link(link) for number, link in enumerate(links)}
+    return carried_ and {"version": _VERSION, "ids": _digest(ids), **carried_}
 
 
 def carried(
@@ -65,19 +65,19 @@ def carried(
     Arrays are about certain samples and features, in their order: where these are others now, they are left out with
     a `UserWarning`.
     """
-    found = uns.get(KEY)
-    if not isinstance(found, Mapping) or found.get("version") != _VERSION:
+    content = uns.get(KEY)
+    if not isinstance(content, Mapping) or content.get("version") != _VERSION:
         return None
     try:
-        history = [ProvenanceLog(*from_json(str(text))) for text in np.atleast_1d(found.get("history", []))]
-        of_x, of_layers = (found.get("metadata", {}).get(name, {}) for name in ("X", "layers"))
+        history = [ProvenanceLog(*from_json(str(text))) for text in np.atleast_1d(content.get("history", []))]
+        of_x, of_layers = (content.get("metadata", {}).get(name, {}) for name in ("X", "layers"))
         stored = {**({None: of_x} if of_x else {}), **of_layers}
-        links = [_linked(link) for _, link in sorted(found.get("links", {}).items(), key=lambda item: int(item[0]))]
-        fits = str(found.get("ids")) == _digest(ids)
-        metadata = {name: _restored(known, fits) for name, known in stored.items()}
+        links = [_linked(link) for _, link in sorted(content.get("links", {}).items(), key=lambda item: int(item[0]))]
+        fits = str(content.get("ids")) == _digest(ids)
+        metadata = {name: _restored(one, fits) for name, one in stored.items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValidationError(f"uns/{KEY} is not what it should be ({error}): remove it", "uns") from error
-    if not fits and any(name in known for known in stored.values() for name in _ARRAYS):
+    if not fits and any(name in one for one in stored.values() for name in _ARRAYS):
         message = f"uns/{KEY}: what is known of matrices is of other samples or features: it is left out"
         warnings.warn(message, UserWarning, stacklevel=3)
     return history, metadata, links
@@ -88,28 +88,28 @@ def _digest(ids: tuple[Sequence[Any], Sequence[Any]]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _text(value: Any, what: str) -> str:
+def _text(value: Any, subject: str) -> str:
     try:
         return to_json(value)
     except (UnsupportedValueError, RecursionError) as error:
-        raise ValidationError(f"{what} cannot be carried in uns: {error}", "history") from error
+        raise ValidationError(f"{subject} cannot be carried in uns: {error}", "history") from error
 
 
-def _metadata(known: MatrixMetadata) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+def _metadata(metadata: MatrixMetadata) -> dict[str, Any]:
+    record: dict[str, Any] = {}
     for name in _ARRAYS:
-        values = getattr(known, name, None)
+        values = getattr(metadata, name, None)
         if values is not None:
             values = whole(values)
-            made[name] = values.tocsr() if sp.issparse(values) and values.format not in ("csr", "csc") else values
-    if known.creation_info is not None:
-        made[_INFO] = _text(known.creation_info, "creation_info")
-    return made or {"is_empty": True}
+            record[name] = values.tocsr() if sp.issparse(values) and values.format not in ("csr", "csc") else values
+    if metadata.creation_info is not None:
+        record[_INFO] = _text(metadata.creation_info, "creation_info")
+    return record or {"is_empty": True}
 
 
-def _restored(known: Mapping[str, Any], fits: bool) -> MatrixMetadata:
-    info = known.get(_INFO)
-    arrays = {name: known[name] for name in _ARRAYS if fits and name in known}
+def _restored(record: Mapping[str, Any], fits: bool) -> MatrixMetadata:
+    info = record.get(_INFO)
+    arrays = {name: record[name] for name in _ARRAYS if fits and name in record}
     return MatrixMetadata(**arrays, creation_info=None if info is None else from_json(str(info)))
 
 

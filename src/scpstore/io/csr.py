@@ -66,13 +66,13 @@ def check_size(shape: tuple[int, int], entries: int, fmt: str) -> None:
         raise ValueError(f"a {fmt} matrix of shape {shape} with {entries} entries: store it as csr")
 
 
-def check_compressed(pointers: Any, places: Any, entries: int, length: int, width: int, what: str) -> None:
+def check_compressed(pointers: Any, places: Any, entries: int, length: int, width: int, axis: str) -> None:
     """Raise ValueError unless these arrays are what scipy's compiled code takes for granted.
 
     pointers (length + 1,): integers that rise from 0 to `entries`; places (entries,): integers in [0, width), which
-    are `what` ("column", "row"). Nothing is computed with them before their range is known.
+    are `axis` ("column", "row"). Nothing is computed with them before their range is known.
     """
-    for name, array in (("indptr", pointers), (f"{what} numbers", places)):
+    for name, array in (("indptr", pointers), (f"{axis} numbers", places)):
         if array.dtype.kind not in "iu" or array.ndim != 1:
             raise ValueError(f"{name} must be a list of integers, got {array.dtype} of shape {array.shape}")
     if len(pointers) != length + 1:
@@ -81,15 +81,15 @@ def check_compressed(pointers: Any, places: Any, entries: int, length: int, widt
         raise ValueError(f"indptr must rise from 0 in {length + 1} steps")
     if int(pointers[-1]) != entries or len(places) != entries:
         raise ValueError(
-            f"{int(pointers[-1])} entries expected, found {entries} values and {len(places)} {what} numbers"
+            f"{int(pointers[-1])} entries expected, found {entries} values and {len(places)} {axis} numbers"
         )
-    check_places(places, width, what)
+    check_places(places, width, axis)
 
 
-def check_places(places: Any, width: int, what: str) -> None:
+def check_places(places: Any, width: int, axis: str) -> None:
     """Raise ValueError unless all row or column numbers are in [0, width)."""
     if len(places) and (int(places.min()) < 0 or int(places.max()) >= width):
-        raise ValueError(f"{what} numbers must be in [0, {width}), got {int(places.min())} to {int(places.max())}")
+        raise ValueError(f"{axis} numbers must be in [0, {width}), got {int(places.min())} to {int(places.max())}")
 
 
 def check_matrix(matrix: Any) -> None:
@@ -97,10 +97,10 @@ def check_matrix(matrix: Any) -> None:
     rows, columns = matrix.shape
     check_size(matrix.shape, int(matrix.nnz), matrix.format)
     if matrix.format in ("csr", "csc"):
-        length, width, what = (rows, columns, "column") if matrix.format == "csr" else (columns, rows, "row")
+        length, width, axis = (rows, columns, "column") if matrix.format == "csr" else (columns, rows, "row")
         count = int(matrix.indptr[-1]) if len(matrix.indptr) and matrix.indptr.dtype.kind in "iu" else 0
         entries = min(max(count, 0), len(matrix.data))
-        check_compressed(matrix.indptr, matrix.indices[:entries], entries, length, width, what)
+        check_compressed(matrix.indptr, matrix.indices[:entries], entries, length, width, axis)
     elif matrix.format == "coo":
         if not len(matrix.row) == len(matrix.col) == len(matrix.data):
             raise ValueError("row numbers, column numbers and values must be as many")
@@ -131,10 +131,10 @@ def _dia_to_csr(matrix: Any) -> Any:
     rows = np.concatenate([*(c - o for c, o in zip(places, matrix.offsets, strict=True)), np.zeros(0, np.int64)])
     data = np.concatenate([*(matrix.data[i, c] for i, c in enumerate(places)), np.zeros(0, matrix.dtype)])
     order = np.lexsort((columns, rows))
-    made = sp.csr_matrix(matrix.shape, dtype=matrix.dtype)
-    made.data, made.indices = data[order], columns[order].astype(matrix.offsets.dtype)
-    made.indptr = pointers_of(rows, matrix.shape[0], matrix.offsets.dtype)
-    return made
+    csr = sp.csr_matrix(matrix.shape, dtype=matrix.dtype)
+    csr.data, csr.indices = data[order], columns[order].astype(matrix.offsets.dtype)
+    csr.indptr = pointers_of(rows, matrix.shape[0], matrix.offsets.dtype)
+    return csr
 
 
 def pointers_of(places: IntArray, length: int, dtype: Any) -> IntArray:
@@ -229,11 +229,11 @@ class _RowOrder:
         return places
 
     def _find(self, low: int, high: int) -> IntArray:
-        found = []
+        matches = []
         for start in range(0, len(self.rows), _SCAN):
             piece = self.rows[start : start + _SCAN]
-            found.append(np.flatnonzero((piece >= low) & (piece < high)) + start)
-        places = np.concatenate(found)
+            matches.append(np.flatnonzero((piece >= low) & (piece < high)) + start)
+        places = np.concatenate(matches)
         return places[np.argsort(self.rows[places], kind="stable")]
 
 

@@ -34,16 +34,16 @@ def from_csr(shape: tuple[int, int], data: Any, indices: Any, indptr: Any, kind:
         return _coo(shape, data, indices, indptr, kind, order, getattr(sp, f"coo_{family}"))
     if kind.format == "csc":
         return _csc(shape, data, indices, indptr, kind, order, getattr(sp, f"csc_{family}"))
-    made = _csr(shape, data, indices, indptr, getattr(sp, f"csr_{family}"))
+    csr = _csr(shape, data, indices, indptr, getattr(sp, f"csr_{family}"))
     if kind.format == "csr":
-        return made
+        return csr
     if kind.format == "bsr":
-        _check_blocks(made, kind.block_shape)
-        return made.tobsr(blocksize=kind.block_shape)
+        _check_blocks(csr, kind.block_shape)
+        return csr.tobsr(blocksize=kind.block_shape)
     if kind.format == "dia":
         diagonals = np.unique(indices.astype(np.int64) - _rows_of(indptr, np.int64))
         _check_filled(len(diagonals) * shape[1], len(data), "dia")
-    return made.asformat(kind.format)
+    return csr.asformat(kind.format)
 
 
 def _check_blocks(matrix: Any, blocks: tuple[int, int] | None) -> None:
@@ -70,9 +70,9 @@ def index_array(values: IntArray) -> IntArray:
 
 def _csr(shape: tuple[int, int], data: Any, indices: Any, indptr: Any, make: Any) -> Any:
     """Not through scipy's constructor, which would choose other index dtypes."""
-    made = make(shape, dtype=np.float64)
-    made.data, made.indices, made.indptr = data, indices, indptr
-    return made
+    csr = make(shape, dtype=np.float64)
+    csr.data, csr.indices, csr.indptr = data, indices, indptr
+    return csr
 
 
 def _rows_of(indptr: Any, dtype: Any) -> IntArray:
@@ -90,9 +90,9 @@ def _is_permutation(order: Any, count: int) -> bool:
 
 
 def _scattered(values: Any, order: Any) -> np.ndarray[Any, Any]:
-    made = np.empty(len(values), values.dtype)
-    made[order] = values
-    return made
+    out = np.empty(len(values), values.dtype)
+    out[order] = values
+    return out
 
 
 def _coo(shape: tuple[int, int], data: Any, cols: Any, indptr: Any, kind: SparseKind, order: Any, make: Any) -> Any:
@@ -102,19 +102,19 @@ def _coo(shape: tuple[int, int], data: Any, cols: Any, indptr: Any, kind: Sparse
         rows, cols, data = rows[sequence], cols[sequence], data[sequence]
     elif kind.entry_order == "stored" and _is_permutation(order, len(data)):
         rows, cols, data = (_scattered(values, order) for values in (rows, cols, data))
-    made = make(shape, dtype=np.float64)
-    made.data = data
-    set_places(made, rows, cols)
-    return made
+    coo = make(shape, dtype=np.float64)
+    coo.data = data
+    set_places(coo, rows, cols)
+    return coo
 
 
 def _csc(shape: tuple[int, int], data: Any, cols: Any, indptr: Any, kind: SparseKind, order: Any, make: Any) -> Any:
-    made = make(shape, dtype=np.float64)
-    made.indptr = pointers_of(cols, shape[1], indptr.dtype)
+    csc = make(shape, dtype=np.float64)
+    csc.indptr = pointers_of(cols, shape[1], indptr.dtype)
     if kind.entry_order == "stored" and _is_permutation(order, len(data)):
-        made.data = _scattered(data, order)
-        made.indices = _scattered(_rows_of(indptr, cols.dtype), order)
-        return made
+        csc.data = _scattered(data, order)
+        csc.indices = _scattered(_rows_of(indptr, cols.dtype), order)
+        return csc
     sequence = np.argsort(cols, kind="stable")  # scipy's conversion is as stable, but has no float16
-    made.data, made.indices = data[sequence], _rows_of(indptr, cols.dtype)[sequence]
-    return made
+    csc.data, csc.indices = data[sequence], _rows_of(indptr, cols.dtype)[sequence]
+    return csc

@@ -56,11 +56,9 @@ class Table:
 
         Raises `IOFormatError` that names the column and line of what is not a number.
         """
-        wanted = list(self.columns if columns is None else columns)
-        if self.separator is None:
-            frame = pl.scan_parquet(self.path).select(wanted).collect()
-        else:
-            frame = self._read_text(wanted)
+        names = list(self.columns if columns is None else columns)
+        is_parquet = self.separator is None
+        frame = pl.scan_parquet(self.path).select(names).collect() if is_parquet else self._read_text(names)
         return frame.with_columns(self.numbers([frame.get_column(name) for name in numbers]))
 
     def numbers(self, columns: Sequence[pl.Series]) -> list[pl.Series]:
@@ -68,8 +66,12 @@ class Table:
 
         Raises `IOFormatError` that names the column and line of what is not a number, or not surely one.
         """
-        stated = [] if self.separator == "," else [found for series in columns if (found := _with_commas(series)).len()]
-        if stated and all(found.str.contains(_THOUSANDS).all() for found in stated):
+        stated = (
+            []
+            if self.separator == ","
+            else [with_commas for series in columns if (with_commas := _with_commas(series)).len()]
+        )
+        if stated and all(texts.str.contains(_THOUSANDS).all() for texts in stated):
             raise IOFormatError(
                 f"{self.path}, column {stated[0].name!r}: {stated[0][0]!r} may have decimals or thousands (all numbers "
                 "with a comma have three digits behind it): write numbers with points"
@@ -79,9 +81,9 @@ class Table:
     def sink(self, target: Path) -> None:
         """Write all of a text table as Parquet, a batch of rows in memory at a time. Raises as `read`."""
         last = self.columns[-1]
-        place = {name: f"column {number}" for number, name in enumerate(self.columns)}
+        numbered = {name: f"column {number}" for number, name in enumerate(self.columns)}
         try:
-            self._scan().select(pl.col(place[name]).alias(name) for name in self.columns).sink_parquet(target)
+            self._scan().select(pl.col(numbered[name]).alias(name) for name in self.columns).sink_parquet(target)
         except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
             raise self._unreadable(error) from error
         if pl.scan_parquet(target).select(pl.col(last).null_count()).collect().item():
@@ -102,7 +104,7 @@ class Table:
 
     def _scan(self) -> pl.LazyFrame:
         """All rows as text, in columns by their place."""
-        schema: dict[str, Any] = {f"column {place}": pl.String() for place in range(len(self.columns))}
+        schema: dict[str, Any] = {f"column {number}": pl.String() for number in range(len(self.columns))}
         skipped = int(self.row_names)  # else the header says how many fields there are: the first row may lack some
         scan = pl.scan_csv(
             self.path, separator=self.separator or ",", has_header=False, skip_rows=skipped, schema=schema,
@@ -110,19 +112,19 @@ class Table:
         )  # fmt: skip
         return scan.slice(1 - skipped)
 
-    def _read_text(self, wanted: list[str]) -> pl.DataFrame:
-        place = {name: f"column {number}" for number, name in enumerate(self.columns)}
+    def _read_text(self, names: list[str]) -> pl.DataFrame:
+        numbered = {name: f"column {number}" for number, name in enumerate(self.columns)}
         last = self.columns[-1]
         try:
-            columns = dict.fromkeys([*wanted, last])
-            frame = self._scan().select(pl.col(place[name]).alias(name) for name in columns).collect()
+            columns = dict.fromkeys([*names, last])
+            frame = self._scan().select(pl.col(numbered[name]).alias(name) for name in columns).collect()
         except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
             raise self._unreadable(error) from error
         if frame.get_column(last).null_count():  # as of lines that end early, which polars fills up
             empty, short = self._check_rows()
             frame = frame.head(frame.height - empty)
             self._tell_short(short)
-        return frame.select(wanted)
+        return frame.select(names)
 
     def _check_rows(self) -> tuple[int, int]:
         """Raise `IOFormatError` for a line with more fields than the header, or cut short.
@@ -198,13 +200,13 @@ def number_column(path: Path, series: pl.Series, decimal_comma: bool = False) ->
     points = text
     if decimal_comma:  # a point among them would stand between thousands, or come from elsewhere
         points = pl.select(pl.when(~text.str.contains(".", literal=True)).then(text.str.replace(",", "."))).to_series()
-    made: pl.Series = points.cast(pl.Float64, strict=False).alias(series.name)
-    wrong = (made.is_null() & text.is_not_null()).arg_true()
+    numbers: pl.Series = points.cast(pl.Float64, strict=False).alias(series.name)
+    wrong = (numbers.is_null() & text.is_not_null()).arg_true()
     if len(wrong):
         row = int(wrong[0])
         reason = " (others of the table have decimal commas)" if decimal_comma and "." in series[row] else ""
         raise IOFormatError(f"{path}, line {row + 2}, column {series.name!r}: {series[row]!r} is not a number{reason}")
-    return made
+    return numbers
 
 
 def _with_commas(series: pl.Series) -> pl.Series:
@@ -212,8 +214,8 @@ def _with_commas(series: pl.Series) -> pl.Series:
     if series.dtype != pl.String:
         return series.clear()
     some = series.filter(series.str.contains(",", literal=True)).str.strip_chars()
-    found: pl.Series = some.filter(some.str.contains(_DECIMAL_COMMA))
-    return found
+    matching: pl.Series = some.filter(some.str.contains(_DECIMAL_COMMA))
+    return matching
 
 
 def is_text(series: pl.Series) -> bool:
@@ -247,8 +249,8 @@ def open_table(path: Path, separator: str | None = None) -> Table:
         raise IOFormatError(f"{path} is empty: expected a header of names")
     if not lines[0].strip():
         raise IOFormatError(f"{path}, line 1 is empty: expected a header of names: remove the line")
-    found = separator or _separator(path, lines)
-    rows = [row for row in _split(lines, delimiter=found) if row]
+    delimiter = separator or _separator(path, lines)
+    rows = [row for row in _split(lines, delimiter=delimiter) if row]
     header, body = rows[0], rows[1:]
     row_names = bool(body) and all(len(row) == len(header) + 1 for row in body)
     if row_names and not header[0].strip():
@@ -258,7 +260,7 @@ def open_table(path: Path, separator: str | None = None) -> Table:
     twice = sorted({name for name in columns if columns.count(name) > 1}) if len(set(columns)) < len(columns) else []
     if twice:
         raise IOFormatError(f"{path}: names in the header are not unique: {twice[:5]}")
-    table = Table(path, tuple(columns), found, row_names)
+    table = Table(path, tuple(columns), delimiter, row_names)
     if row_names:
         table.check_row_names(trailing=not any(row[-1] for row in body))
     return table
@@ -290,9 +292,9 @@ def _first_lines(path: Path) -> list[str]:
     """The first lines of a text file. Raises `IOFormatError` that names the file for what is not UTF-8 text."""
     with open(path, "rb") as stream:
         head = stream.read(4)
-    for mark, what in _BYTE_ORDER_MARKS.items():
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
-            raise IOFormatError(f"{path} is {what}, not text in UTF-8: save it as text (UTF-8)")
+            raise IOFormatError(f"{path} is {encoding}, not text in UTF-8: save it as text (UTF-8)")
     lines, size = [], 0
     try:
         with open_text(path) as stream:

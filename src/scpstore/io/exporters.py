@@ -116,24 +116,24 @@ def _selected(
 ) -> dict[str, list[str]]:
     """Layer names to save by assay, in the container's order; a warning for each name that there is not."""
     assays = _kept(list(container.assays), save_assays, "assays", container.assays)
-    known = dict.fromkeys(layer for name in assays for layer in container.assays[name].layers)
+    layers = dict.fromkeys(layer for name in assays for layer in container.assays[name].layers)
     if save_layers is not None:
-        _kept([], save_layers, "layers", known)
+        _kept([], save_layers, "layers", layers)
     return {
         name: [layer for layer in container.assays[name].layers if save_layers is None or layer in set(save_layers)]
         for name in assays
     }
 
 
-def _kept(names: list[str], wanted: Sequence[str] | None, kind: str, known: Iterable[str]) -> list[str]:
-    if wanted is None:
+def _kept(names: list[str], requested: Sequence[str] | None, kind: str, available: Iterable[str]) -> list[str]:
+    if requested is None:
         return names
-    if isinstance(wanted, str):
-        raise TypeError(f"save_{kind} must be a list of names, got the text {wanted!r}")
-    unknown = [name for name in wanted if name not in known]
+    if isinstance(requested, str):
+        raise TypeError(f"save_{kind} must be a list of names, got the text {requested!r}")
+    unknown = [name for name in requested if name not in available]
     if unknown:
         message = (
-            f"save_{kind}: no such {kind}: {', '.join(map(repr, unknown))}; there are: {', '.join(known) or 'none'}"
+            f"save_{kind}: no such {kind}: {', '.join(map(repr, unknown))}; there are: {', '.join(available) or 'none'}"
         )
         warnings.warn(message, UserWarning, stacklevel=4)
-    return [name for name in names if name in set(wanted)]
+    return [name for name in names if name in set(requested)]

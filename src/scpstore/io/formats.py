@@ -53,10 +53,10 @@ class Options:
 
     def checks(self) -> tuple[Callable[[], object], ...]:
         """Checks of what can be known to be wrong before a file is read; each raises `ValidationError`."""
-        known = self.compression if self.compression == "none" or codecs.is_known(self.compression) else None
+        compression = self.compression if self.compression == "none" or codecs.is_known(self.compression) else None
         return (
             lambda: _storage(replace(self, level=None)),
-            lambda: _storage(replace(self, compression=known)),
+            lambda: _storage(replace(self, compression=compression)),
             lambda: check_orientation(self.orientation or "auto"),
         )
 
@@ -176,8 +176,8 @@ def _write_hdf5(container: ScpContainer, path: Path, options: Options, overwrite
     if options.assay is not None and options.assay not in container.assays:
         raise AssayNotFoundError(options.assay, container.assays)
     if options.layer is not None and not any(options.layer in assay.layers for assay in container.assays.values()):
-        known = dict.fromkeys(name for assay in container.assays.values() for name in assay.layers)
-        raise LayerNotFoundError(options.layer, options.assay, known)
+        layers = dict.fromkeys(name for assay in container.assays.values() for name in assay.layers)
+        raise LayerNotFoundError(options.layer, options.assay, layers)
     save_hdf5(
         container,
         path,
@@ -189,29 +189,29 @@ def _write_hdf5(container: ScpContainer, path: Path, options: Options, overwrite
     )
 
 
-def _only_assay(container: ScpContainer, wanted: str | None) -> str:
+def _only_assay(container: ScpContainer, requested: str | None) -> str:
     names = list(container.assays)
-    if wanted is None and len(names) == 1:
+    if requested is None and len(names) == 1:
         return names[0]
-    if wanted is None:
+    if requested is None:
         raise ValidationError(f"choose with --assay one of: {', '.join(names) or '(there is none)'}", "assay")
-    if wanted not in names:
-        raise AssayNotFoundError(wanted, names)
-    return wanted
+    if requested not in names:
+        raise AssayNotFoundError(requested, names)
+    return requested
 
 
-def _known_layer(container: ScpContainer, assay: str, wanted: str | None) -> None:
+def _known_layer(container: ScpContainer, assay: str, requested: str | None) -> None:
     layers = container.assays[assay].layers
-    if wanted is not None and wanted not in layers:
-        raise LayerNotFoundError(wanted, assay, layers)
+    if requested is not None and requested not in layers:
+        raise LayerNotFoundError(requested, assay, layers)
 
 
-def _only_layer(container: ScpContainer, assay: str, wanted: str | None) -> str:
+def _only_layer(container: ScpContainer, assay: str, requested: str | None) -> str:
     """The layer that was asked for, else the only one, else "X"."""
-    _known_layer(container, assay, wanted)
+    _known_layer(container, assay, requested)
     names = list(container.assays[assay].layers)
-    if wanted is not None:
-        return wanted
+    if requested is not None:
+        return requested
     if len(names) == 1 or "X" in names:
         return names[0] if len(names) == 1 else "X"
     raise ValidationError(f"choose with --layer one of: {', '.join(names) or '(there is none)'}", "layer")

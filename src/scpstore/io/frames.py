@@ -44,22 +44,22 @@ def as_frame(frame: Any, where: str) -> pl.DataFrame:
 
 def encode_frame(frame: pl.DataFrame, where: str) -> StoredGroup:
     """The group of columns and the extras. Raises `IOWriteError` for a column that no file can hold."""
-    made, nulls, dtypes = StoredGroup(where), Group(), Group()
+    stored, nulls, dtypes = StoredGroup(where), Group(), Group()
     for series in frame.get_columns():
         try:
             column = encode_column(series)
         except UnknownDtypeError as error:
             raise IOWriteError(f"{where}/{series.name}: {error}") from error
-        made.plain.children[series.name] = column.node
+        stored.plain.children[series.name] = column.node
         if column.mask is not None:
             nulls.children[series.name] = Array(column.mask)
         if column.dtype is not None:
             dtypes.children[series.name] = Array(object_array([column.dtype]))
-    made.extra.children[COLUMNS] = texts_node(frame.columns)
+    stored.extra.children[COLUMNS] = texts_node(frame.columns)
     if not frame.columns:
-        made.extra.attrs[HEIGHT] = frame.height
-    made.extra.children.update({name: group for name, group in ((NULLS, nulls), (DTYPES, dtypes)) if group.children})
-    return made
+        stored.extra.attrs[HEIGHT] = frame.height
+    stored.extra.children.update({name: group for name, group in ((NULLS, nulls), (DTYPES, dtypes)) if group.children})
+    return stored
 
 
 def decode_frame(stored: StoredGroup) -> pl.DataFrame:
@@ -95,7 +95,7 @@ def _nested_columns(stored: StoredGroup, columns: dict[str, Array]) -> dict[str,
     """
     is_ours = COLUMNS in stored.extra.children
     height = next((_length(node) for node in columns.values()), None)
-    found: dict[str, Array] = {}
+    datasets: dict[str, Array] = {}
     for name, node in stored.plain.children.items():
         if not isinstance(node, Group):
             continue
@@ -104,8 +104,8 @@ def _nested_columns(stored: StoredGroup, columns: dict[str, Array]) -> dict[str,
         if is_ours or not inside or len(fitting) < len(inside):
             warnings.warn(f"{stored.where}/{name} is a group, not a column: it is left out", UserWarning, stacklevel=2)
         else:
-            found.update(fitting)
-    return found
+            datasets.update(fitting)
+    return datasets
 
 
 def _datasets(group: Group, prefix: str, depth: int) -> Iterator[tuple[str, Array]]:

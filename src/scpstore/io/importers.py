@@ -58,8 +58,8 @@ def load_hdf5(path: str | os.PathLike[str], *, lazy: bool = False, at: Any = Non
     >>> load_hdf5("cells.h5", lazy=True).assays["proteins"].X[:1]  # only this row is read
     array([[1., 2.]])
     """
-    made: ScpContainer = load_as(path, OURS, lazy=lazy, at=at)
-    return made
+    container: ScpContainer = load_as(path, OURS, lazy=lazy, at=at)
+    return container
 
 
 def load_as(path: str | os.PathLike[str], classes: Classes, *, lazy: bool = False, at: Any = None) -> Any:

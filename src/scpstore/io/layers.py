@@ -39,21 +39,21 @@ class _StoredLayer(Protocol):
 
 def encode_layer(matrix: Any, target: Target, where: str) -> StoredGroup:
     """The group of a layer and the extras. `matrix`: anything with X, and M and metadata if it has them."""
-    made = StoredGroup(where)
+    stored = StoredGroup(where)
     for name in ("X", "M"):
         nodes = matrix.stored_nodes(name, target) if isinstance(matrix, _StoredLayer) else None
         values = getattr(matrix, name, None) if nodes is None else None
         if values is not None:
             nodes = encode_matrix(name, values, target, where)
         if nodes is not None:
-            _add(nodes, made.plain, made.extra)
-    known = matrix.stored_metadata(target.storage) if isinstance(matrix, _StoredLayer) else None
-    metadata = getattr(matrix, "metadata", None) if known is None else None
+            _add(nodes, stored.plain, stored.extra)
+    metadata_group = matrix.stored_metadata(target.storage) if isinstance(matrix, _StoredLayer) else None
+    metadata = getattr(matrix, "metadata", None) if metadata_group is None else None
     if metadata is not None:
-        known = _encode_metadata(metadata, target, f"{where}/{METADATA}")
-    if known is not None:
-        made.extra.children[METADATA] = known
-    return made
+        metadata_group = _encode_metadata(metadata, target, f"{where}/{METADATA}")
+    if metadata_group is not None:
+        stored.extra.children[METADATA] = metadata_group
+    return stored
 
 
 def _add(nodes: StoredGroup, plain: Group, extra: Group) -> None:
@@ -79,13 +79,13 @@ def decode_metadata(stored: StoredGroup, classes: Classes = OURS) -> Any:
     if not isinstance(group, Group):
         return None
     where = f"{stored.where}/{METADATA}"
-    known = StoredGroup(where, group, group)  # what else a matrix needs is in the same group
+    holder = StoredGroup(where, group, group)  # what else a matrix needs is in the same group
     fields: dict[str, Any] = {}
     for name in METADATA_MATRICES:
         if name in group.children:
             fields[name] = decode_value(group.children[name])
-        elif has_matrix(name, known):
-            fields[name] = decode_matrix(name, known)
+        elif has_matrix(name, holder):
+            fields[name] = decode_matrix(name, holder)
     info = group.children.get(CREATION_INFO)
     if isinstance(info, Array):
         try:

@@ -105,14 +105,14 @@ def _samples(frame: Any, sample_id_col: str, all_columns: bool) -> pl.DataFrame:
 
 def _encode_assay(assay: Any, layers: list[str], target: Target, where: str) -> StoredGroup:
     attrs = encode_attributes({"feature_id_col": getattr(assay, "feature_id_col", DEFAULT_ID)})
-    made = StoredGroup(where, Group({}, attrs))
-    made.put("var", encode_frame(as_frame(assay.var, f"{where}/var"), f"{where}/var"))
-    group = made.below("layers")
+    stored = StoredGroup(where, Group({}, attrs))
+    stored.put("var", encode_frame(as_frame(assay.var, f"{where}/var"), f"{where}/var"))
+    group = stored.below("layers")
     for name in layers:
         group.put(name, encode_layer(assay.layers[name], target, f"{where}/layers/{name}"))
-    made.put("layers", group)
-    made.extra.children[LAYER_ORDER] = texts_node(layers)
-    return made
+    stored.put("layers", group)
+    stored.extra.children[LAYER_ORDER] = texts_node(layers)
+    return stored
 
 
 def _is_saved(link: Any, selection: SavedParts) -> bool:
@@ -120,14 +120,14 @@ def _is_saved(link: Any, selection: SavedParts) -> bool:
 
 
 def _encode_links(links: list[Any]) -> StoredGroup:
-    made = StoredGroup("links")
+    stored = StoredGroup("links")
     for number, link in enumerate(links):
         attrs = encode_attributes({"source_assay": link.source_assay, "target_assay": link.target_assay})
         one = StoredGroup(f"links/{number}", Group({}, attrs))
         where = f"links/{number}/linkage"
         one.put("linkage", encode_frame(as_frame(link.linkage, where), where))
-        made.put(str(number), one)
-    return made
+        stored.put(str(number), one)
+    return stored
 
 
 # ---------------------------------------------------------------- reading
@@ -223,17 +223,17 @@ def _decode_assay(stored: StoredGroup, n_samples: int, lazy: bool, classes: Clas
         _check_shape(layer, (n_samples, var.height))
         layers[name] = _built(lambda s=layer: LazyMatrix(s) if lazy else decode_layer(s, classes), layer.where)  # type: ignore[misc]
     feature_id_col = id_column(var, _attribute(stored, "feature_id_col"), f"{stored.where}/var")
-    made = _built(lambda: classes.assay(var=var, layers=layers, feature_id_col=feature_id_col), stored.where)
-    return made, var.get_column(feature_id_col)
+    assay = _built(lambda: classes.assay(var=var, layers=layers, feature_id_col=feature_id_col), stored.where)
+    return assay, var.get_column(feature_id_col)
 
 
 def _check_shape(layer: StoredGroup, expected: tuple[int, int]) -> None:
     """Before anything is read: no memory is requested for a shape that the file only claims."""
     for name in ("X", "M"):
         if (name == "X" or has_matrix(name, layer)) and stored_shape(name, layer) != expected:
-            found = stored_shape(name, layer)
+            shape = stored_shape(name, layer)
             raise IOFormatError(
-                f"{layer.where}: {name} is {found}, expected {expected} (samples in obs, features in var)"
+                f"{layer.where}: {name} is {shape}, expected {expected} (samples in obs, features in var)"
             )
 
 
@@ -255,7 +255,7 @@ def _named_layers(name: str, layer: StoredGroup, depth: int) -> Iterator[tuple[s
 
 
 def _decode_links(stored: StoredGroup | None, ids: Mapping[str, pl.Series], classes: Classes) -> list[Any]:
-    made = []
+    links = []
     for _, link in sorted(stored.groups(), key=lambda item: (len(item[0]), item[0])) if stored is not None else ():
         frame = decode_frame(link.required("linkage"))
         names = {key: _attribute(link, key) for key in ("source_assay", "target_assay")}
@@ -264,7 +264,7 @@ def _decode_links(stored: StoredGroup | None, ids: Mapping[str, pl.Series], clas
         one = _built(lambda n=names, f=frame: classes.link(**n, linkage=f), f"{link.where}/linkage")  # type: ignore[misc]
         problem = link_problem(one, ids)
         if problem is None:
-            made.append(one)
+            links.append(one)
         else:
             warnings.warn(f"{link.where} is left out: {problem}", UserWarning, stacklevel=2)
-    return made
+    return links

@@ -69,9 +69,9 @@ class LazyMatrix(ScpMatrix):
         return f"<LazyMatrix {self._shape} {self._stored.where}, in memory: {list(self._read) or 'nothing'}>"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LazyMatrix:
-        made = LazyMatrix(self._stored)  # nodes of a file do not change
-        made._read = deepcopy(self._read, memo)
-        return made
+        copied = LazyMatrix(self._stored)  # nodes of a file do not change
+        copied._read = deepcopy(self._read, memo)
+        return copied
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -96,8 +96,8 @@ class LazyMatrix(ScpMatrix):
 
     @property
     def metadata(self) -> MatrixMetadata | None:
-        found: MatrixMetadata | None = self.kept("metadata")
-        return found
+        metadata: MatrixMetadata | None = self.kept("metadata")
+        return metadata
 
     @metadata.setter
     def metadata(self, metadata: MatrixMetadata | None) -> None:
@@ -158,10 +158,10 @@ class LazyMatrix(ScpMatrix):
         if name in self._read:
             return self._read[name]
         with self._stored.naming_damage():
-            found = self._decode(name)
-        if found is not None:
-            self._read[name] = found
-        return found
+            value = self._decode(name)
+        if value is not None:
+            self._read[name] = value
+        return value
 
     def stored_as(self, name: str) -> str:
         """The form of X or M in the file, in words.
@@ -224,8 +224,8 @@ class LazyMatrix(ScpMatrix):
 
     def stored_metadata(self, storage: Storage) -> Group | None:
         """The metadata as they are in the file, to be streamed; None where there are none or they were read."""
-        found = self._stored.extra.children.get(METADATA)
-        return _streamed(found, storage) if isinstance(found, Group) and "metadata" not in self._read else None
+        metadata = self._stored.extra.children.get(METADATA)
+        return _streamed(metadata, storage) if isinstance(metadata, Group) and "metadata" not in self._read else None
 
     def _reader(self, name: str, dtype: np.dtype[Any]) -> StoredRows:
         where, convert = f"{self._stored.where}/{name}", whole_codes if name == "M" else float_values

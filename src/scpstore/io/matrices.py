@@ -198,8 +198,8 @@ def _sizes(stored: StoredGroup, attribute: str, least: int) -> tuple[int, int] |
     sizes = np.asarray(value)
     fits = sizes.shape == (2,) and sizes.dtype.kind in "iuf" and bool(np.isfinite(sizes).all())
     if not fits or any(size < least or size > _LARGEST or size != int(size) for size in sizes.tolist()):
-        what = f"{sizes.dtype} of shape {sizes.shape}" if sizes.size > 2 else repr(sizes.tolist())
-        raise IOFormatError(f"{stored.where}: attribute {attribute} must be two whole numbers, got {what}")
+        given_value = f"{sizes.dtype} of shape {sizes.shape}" if sizes.size > 2 else repr(sizes.tolist())
+        raise IOFormatError(f"{stored.where}: attribute {attribute} must be two whole numbers, got {given_value}")
     return int(sizes[0]), int(sizes[1])
 
 

@@ -143,10 +143,10 @@ def _groups(values: Any, batch_size: int, block_rows: int, rng: Any) -> Iterator
 
 
 def _row_bytes(values: Any) -> int:
-    known = getattr(values, "row_bytes", None)
-    if known is None and sp.issparse(values):
-        known = values.nnz * _ENTRY_BYTES // max(1, values.shape[0])
-    return int(known or max(1, values.shape[1] * np.dtype(values.dtype).itemsize))
+    row_bytes = getattr(values, "row_bytes", None)
+    if row_bytes is None and sp.issparse(values):
+        row_bytes = values.nnz * _ENTRY_BYTES // max(1, values.shape[0])
+    return int(row_bytes or max(1, values.shape[1] * np.dtype(values.dtype).itemsize))
 
 
 def _read(values: Any, rows: np.ndarray[Any, Any]) -> Any:

@@ -42,20 +42,20 @@ def with_dtypes(frame: Any, where: str) -> tuple[pl.DataFrame, PandasDtypes]:
     """
     ids = [str(name) for name in frame.index]
     _check_names(frame, ids, where)
-    made = {INDEX: pl.Series(INDEX, ids, dtype=pl.String)}
+    by_name = {INDEX: pl.Series(INDEX, ids, dtype=pl.String)}
     columns: PandasDtypes = {}
     for name in frame.columns:
         if name == INDEX:
             continue
-        made[name], known = _from_series(frame[name], name, where)
-        if known:
-            columns[name] = known
+        by_name[name], dtypes_of = _from_series(frame[name], name, where)
+        if dtypes_of:
+            columns[name] = dtypes_of
     dtypes: PandasDtypes = {COLUMNS: columns} if columns else {}
     if isinstance(frame.index.name, str):
         dtypes[INDEX_NAME] = frame.index.name
     if frame.index.dtype != _text_dtype():
         dtypes[INDEX_DTYPE] = str(frame.index.dtype)
-    return pl.DataFrame(made), dtypes
+    return pl.DataFrame(by_name), dtypes
 
 
 def _check_names(frame: Any, ids: list[str], where: str) -> None:
@@ -92,8 +92,8 @@ def _from_series(series: Any, name: str, where: str) -> tuple[pl.Series, PandasD
     if kind in "biuf":  # pandas' own dtypes, whose missing values are nulls
         values = series.to_numpy(dtype=dtype.numpy_dtype, na_value=dtype.numpy_dtype.type(0))
         return _with_nulls(pl.Series(name, values), missing), {"dtype": str(dtype)}
-    made = _from_objects(series, name, where, missing)
-    return made, {"dtype": str(dtype)} if title == "StringDtype" or made.dtype != pl.String else {}
+    column = _from_objects(series, name, where, missing)
+    return column, {"dtype": str(dtype)} if title == "StringDtype" or column.dtype != pl.String else {}
 
 
 def _from_objects(series: Any, name: str, where: str, missing: np.ndarray[Any, Any]) -> pl.Series:
@@ -105,15 +105,15 @@ def _from_objects(series: Any, name: str, where: str, missing: np.ndarray[Any, A
             f"{where} column {name!r} holds values of different types ({', '.join(names)}): make it one", name
         )
     try:
-        made = pl.Series(name, values, strict=True) if kinds else pl.Series(name, values, dtype=pl.String)
+        values_of = pl.Series(name, values, strict=True) if kinds else pl.Series(name, values, dtype=pl.String)
     except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
         raise ValidationError(
             f"{where} column {name!r} holds values that have no column type: {error}", name
         ) from error
-    if made.dtype == pl.Object:
+    if values_of.dtype == pl.Object:
         kind = next(iter(kinds)).__name__
         raise ValidationError(f"{where} column {name!r} holds values of type {kind}: convert them first", name)
-    return made
+    return values_of
 
 
 def _with_nulls(series: pl.Series, missing: np.ndarray[Any, Any]) -> pl.Series:
@@ -133,12 +133,14 @@ def _from_categories(series: Any, name: str, where: str) -> tuple[pl.Series, Pan
         dtype = {} if usual else {"categories_dtype": str(categories.dtype)}
         return pl.Series(name, texts, dtype=pl.Enum(list(categories))), {**dtype, **ordered}
     try:
-        known, _ = _from_series(categories.to_series(), "categories", where)
+        categories_, _ = _from_series(categories.to_series(), "categories", where)
     except ValidationError as error:
         raise ValidationError(f"{where} column {name!r}: its categories: {error}", name) from error
     places = pl.Series(codes.astype(np.int64)).replace(-1, None)
     values = (
-        known.gather(places).alias(name) if known.len() else pl.Series(name, [None] * len(codes), dtype=known.dtype)
+        categories_.gather(places).alias(name)
+        if categories_.len()
+        else pl.Series(name, [None] * len(codes), dtype=categories_.dtype)
     )
     kept = np.asarray(categories)
     return values, {"categories": kept if kept.dtype != object else list(categories), **ordered}
@@ -146,14 +148,14 @@ def _from_categories(series: Any, name: str, where: str) -> tuple[pl.Series, Pan
 
 def _from_times(series: Any, name: str) -> tuple[pl.Series, PandasDtypes]:
     unit = np.datetime_data(getattr(series.dtype, "base", series.dtype))[0]
-    known = {} if unit in _UNITS else {"unit": unit}
+    origin = {} if unit in _UNITS else {"unit": unit}
     unit = unit if unit in _UNITS else "us"
     if series.dtype.kind == "m":
-        return pl.Series(name, series.to_numpy().astype(f"m8[{unit}]")), known
+        return pl.Series(name, series.to_numpy().astype(f"m8[{unit}]")), origin
     zone = getattr(series.dtype, "tz", None)
     utc = series.dt.tz_convert("UTC").dt.tz_localize(None) if zone is not None else series
-    made = pl.Series(name, utc.to_numpy().astype(f"M8[{unit}]"))
-    return made if zone is None else made.dt.replace_time_zone("UTC").dt.convert_time_zone(str(zone)), known
+    times = pl.Series(name, utc.to_numpy().astype(f"M8[{unit}]"))
+    return times if zone is None else times.dt.replace_time_zone("UTC").dt.convert_time_zone(str(zone)), origin
 
 
 # ---------------------------------------------------------------- to pandas
@@ -169,8 +171,8 @@ def to_pandas(frame: pl.DataFrame, id_column: str, where: str, dtypes: PandasDty
     columns = {}
     for series in frame.get_columns():
         if series.name != id_column:
-            known = nested(dtypes, COLUMNS, series.name)
-            columns[series.name] = _restored(series, where, known)
+            dtypes_of = nested(dtypes, COLUMNS, series.name)
+            columns[series.name] = _restored(series, where, dtypes_of)
     return pd.DataFrame(columns, index=index)
 
 
@@ -199,31 +201,31 @@ def _index_as_it_was(index: Any, dtype: Any) -> Any:
         return index
 
 
-def _restored(series: pl.Series, where: str, known: PandasDtypes) -> Any:
+def _restored(series: pl.Series, where: str, dtypes_of: PandasDtypes) -> Any:
     """The values as the pandas column that they were; as they are where they no longer fit."""
     import pandas as pd
 
-    if known.get("dtype") == "object":
+    if dtypes_of.get("dtype") == "object":
         return object_array(series.to_list())
     values = _to_values(series, where)
-    if {"categories", "categories_dtype", "ordered"} & set(known):
-        names = known.get("categories", getattr(series.dtype, "categories", None))
+    if {"categories", "categories_dtype", "ordered"} & set(dtypes_of):
+        names = dtypes_of.get("categories", getattr(series.dtype, "categories", None))
         names = names.to_list() if isinstance(names, pl.Series) else names
         if names is None or not set(series.drop_nulls().unique().to_list()) <= set(pd.Index(names).tolist()):
             return values
         try:
-            categories = pd.Index(names, dtype=known.get("categories_dtype"))
+            categories = pd.Index(names, dtype=dtypes_of.get("categories_dtype"))
         except _NOT_A_DTYPE:
             categories = pd.Index(names)
         if categories.hasnans or not categories.is_unique:  # no categories of pandas, but of a file
             return values
-        return pd.Categorical(series.to_list(), categories=categories, ordered=bool(known.get("ordered")))
-    if "dtype" in known:
+        return pd.Categorical(series.to_list(), categories=categories, ordered=bool(dtypes_of.get("ordered")))
+    if "dtype" in dtypes_of:
         try:
-            return pd.array(series.to_list(), dtype=known["dtype"])
+            return pd.array(series.to_list(), dtype=dtypes_of["dtype"])
         except _NOT_A_DTYPE:
             return values
-    if known.get("unit") == _SECONDS and isinstance(series.dtype, (pl.Datetime, pl.Duration)):
+    if dtypes_of.get("unit") == _SECONDS and isinstance(series.dtype, (pl.Datetime, pl.Duration)):
         return values.as_unit(_SECONDS)
     return values
 
@@ -264,8 +266,8 @@ def _to_times(series: pl.Series, nulls: np.ndarray[Any, Any]) -> Any:
     values = series.to_physical().fill_null(0).to_numpy().view(f"{letter}8[{dtype.time_unit}]").copy()
     values[nulls] = np.array("NaT", values.dtype)
     zone = getattr(dtype, "time_zone", None)
-    made = pd.Series(values)
-    return (made if zone is None else made.dt.tz_localize("UTC").dt.tz_convert(zone)).array
+    times = pd.Series(values)
+    return (times if zone is None else times.dt.tz_localize("UTC").dt.tz_convert(zone)).array
 
 
 def times_as_text(frame: Any, where: str) -> None:

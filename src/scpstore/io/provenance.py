@@ -33,27 +33,27 @@ ENCODING_VERSION = 2
 def encode_history(history: Iterable[Any], where: str) -> StoredGroup:
     """The group of datasets and the extras. Raises `IOWriteError` for params that no file can hold."""
     steps = list(history)
-    made = StoredGroup(where)
+    stored = StoredGroup(where)
     for name in TEXT_FIELDS:
         values = [getattr(step, name, None) for step in steps]
         plain = [_plain_text(value) for value in values]
-        made.plain.children[name] = texts_node(plain)
+        stored.plain.children[name] = texts_node(plain)
         exact = [(row, value) for row, value in enumerate(values) if _restored(name, plain[row]) != value]
-        _put_exact(made, name, exact)
+        _put_exact(stored, name, exact)
     params = [step.params for step in steps]
     tagged = [_tagged(value, f"{where}: params of step {row}") for row, value in enumerate(params)]
     texts = [plain_json(value) for value in params]
-    made.plain.children[PARAMS] = Array(object_array(texts))
-    _put_exact(made, PARAMS, [(row, value) for row, value in enumerate(params) if tagged[row] != texts[row]])
+    stored.plain.children[PARAMS] = Array(object_array(texts))
+    _put_exact(stored, PARAMS, [(row, value) for row, value in enumerate(params) if tagged[row] != texts[row]])
     if steps:
-        made.extra.attrs[VERSION] = ENCODING_VERSION
-    return made
+        stored.extra.attrs[VERSION] = ENCODING_VERSION
+    return stored
 
 
-def _put_exact(made: StoredGroup, name: str, exact: list[tuple[int, Any]]) -> None:
+def _put_exact(stored: StoredGroup, name: str, exact: list[tuple[int, Any]]) -> None:
     if exact:
-        texts = [_tagged([row, value], f"{made.where}/{name}") for row, value in exact]
-        made.extra.children[name] = Array(object_array(texts))
+        texts = [_tagged([row, value], f"{stored.where}/{name}") for row, value in exact]
+        stored.extra.children[name] = Array(object_array(texts))
 
 
 def _plain_text(value: Any) -> str:
@@ -119,8 +119,8 @@ def decode_history(stored: StoredGroup, make: Callable[..., Any] = ProvenanceLog
         if texts is None and name in OPTIONAL_FIELDS:
             columns[name] = [""] * count
         elif texts is None or len(texts) != count:
-            found = "missing" if texts is None else f"{len(texts)} rows"
-            raise IOFormatError(f"{stored.where}/{name}: {found}, expected {count} rows as in {stored.where}/action")
+            problem = "missing" if texts is None else f"{len(texts)} rows"
+            raise IOFormatError(f"{stored.where}/{name}: {problem}, expected {count} rows as in {stored.where}/action")
     fields = {name: _exact_values(stored, name, columns[name] or []) for name in TEXT_FIELDS}
     fields[PARAMS] = _decode_params(stored, columns[PARAMS] or [])
     return [make(**{name: values[row] for name, values in fields.items()}) for row in range(count)]

@@ -84,8 +84,8 @@ class StoredRows:
         if self._in_memory() is not None or self.format not in (None, "csr"):
             return None
         names = [self._name] if self.format is None else [f"{self._name}_{part}" for part in CSR_PARTS]
-        found = [numbers(self._stored, name) for name in names]
-        return found if all(isinstance(each, LazyArray) for each in found) else None
+        arrays = [numbers(self._stored, name) for name in names]
+        return arrays if all(isinstance(each, LazyArray) for each in arrays) else None
 
     def _csr_rows(self, start: int, stop: int) -> Any:
         data, indices, indptr = (numbers(self._stored, f"{self._name}_{part}") for part in CSR_PARTS)
@@ -98,16 +98,16 @@ class StoredRows:
         if not begins or not ends or bool((edges[1:] < edges[:-1]).any()):
             raise IOFormatError(f"{self._stored.where}/{self._name}_indptr does not rise from 0 to {data.shape[0]}")
         family = sp.csr_array if stored_kind(self._name, self._stored).is_array else sp.csr_matrix
-        made = family((stop - start, self.shape[1]), dtype=np.float64)
-        made.data = np.asarray(data[first:last])
+        csr = family((stop - start, self.shape[1]), dtype=np.float64)
+        csr.data = np.asarray(data[first:last])
         places = np.asarray(indices[first:last])
         try:
             check_places(places, self.shape[1], "column")
         except ValueError as error:
             raise IOFormatError(f"{self._stored.where}/{self._name}_indices: {error}") from error
-        made.indices = index_array(places)
-        made.indptr = (edges - first).astype(made.indices.dtype)
-        return made
+        csr.indices = index_array(places)
+        csr.indptr = (edges - first).astype(csr.indices.dtype)
+        return csr
 
     def _row_edges(self, indptr: Any, start: int, stop: int) -> np.ndarray[Any, Any]:
         """The bounds of rows [start, stop) among the entries, as int64."""

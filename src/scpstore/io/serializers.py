@@ -228,14 +228,14 @@ def _path(group: h5py.Group) -> tuple[str, ...]:
     return tuple(unescape(part) for part in group.name.split("/") if part)
 
 
-def _graft(group: h5py.Group, made: StoredGroup) -> None:
-    """Create what was made in `group`, its attributes, and its extras."""
+def _graft(group: h5py.Group, stored: StoredGroup) -> None:
+    """Create in `group` what `stored` holds: its objects, attributes, and extras."""
     try:
-        for name, node in made.plain.children.items():
+        for name, node in stored.plain.children.items():
             graft(group, (name,), node)
-        set_attributes(group, (), made.plain.attrs)
-        if made.extra.children or made.extra.attrs:
-            graft(group.file, (EXTRAS, *_path(group)), made.extra)
+        set_attributes(group, (), stored.plain.attrs)
+        if stored.extra.children or stored.extra.attrs:
+            graft(group.file, (EXTRAS, *_path(group)), stored.extra)
     except UnsupportedValueError as error:
         raise IOWriteError(f"Cannot be stored: {error}", group.file.filename) from error
     except OSError as error:

@@ -36,15 +36,15 @@ class SpooledArray:
 
     def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Numbers [start, stop)."""
-        made = np.empty(stop - start, self.dtype)
+        out = np.empty(stop - start, self.dtype)
         with self._lock:
             self._file.flush()
             self._file.seek(start * self.dtype.itemsize)
-            done = self._file.readinto(made.view(np.uint8).data) if made.size else 0
+            done = self._file.readinto(out.view(np.uint8).data) if out.size else 0
             self._file.seek(0, os.SEEK_END)
-        if done != made.nbytes:
-            raise OSError(f"a temporary file was cut short: {done} of {made.nbytes} bytes")
-        return made
+        if done != out.nbytes:
+            raise OSError(f"a temporary file was cut short: {done} of {out.nbytes} bytes")
+        return out
 
     def close(self) -> None:
         """Give the disk space back."""

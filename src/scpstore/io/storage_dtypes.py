@@ -55,8 +55,8 @@ def units(dtype: Dtype) -> str | None:
 
 def cast(series: pl.Series, dtype: Dtype) -> pl.Series:
     """`series` in another dtype; a polars error where a value has no place in it."""
-    made: pl.Series = series.cast(dtype, strict=True)
-    return made
+    cast_series: pl.Series = series.cast(dtype, strict=True)
+    return cast_series
 
 
 def to_storage(series: pl.Series) -> pl.Series:

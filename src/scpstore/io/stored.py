@@ -64,16 +64,16 @@ class StoredGroup:
 
     def required(self, name: str) -> StoredGroup:
         """The group of that name. Raises `IOFormatError` where there is none."""
-        found = self.child(name)
-        if found is None:
+        group = self.child(name)
+        if group is None:
             raise IOFormatError(f"Missing required group: {self._path(name)}")
-        return found
+        return group
 
     def groups(self, order: Sequence[str] = ()) -> Iterator[tuple[str, StoredGroup]]:
         """The groups in this one by name: those of `order` first, in that order, then others."""
         present = [name for name, node in self.plain.children.items() if isinstance(node, Group)]
-        known = [name for name in order if name in set(present)]
-        for name in [*dict.fromkeys(known), *(name for name in present if name not in set(known))]:
+        listed = [name for name in order if name in set(present)]
+        for name in [*dict.fromkeys(listed), *(name for name in present if name not in set(listed))]:
             yield name, self.required(name)
 
     def extra_value(self, *path: str) -> Any:

@@ -103,8 +103,8 @@ def read_table(
     numeric = [name for name in table.columns[1:] if name not in set(texts)]
     values = table.numbers([frame.get_column(name) for name in numeric])
     X = np.empty((ids.len(), len(numeric)))
-    for place, column in enumerate(values):
-        X[:, place] = column.fill_null(float("nan")).to_numpy()
+    for i, column in enumerate(values):
+        X[:, i] = column.fill_null(float("nan")).to_numpy()
     rows = pl.DataFrame({INDEX: ids, **{name: frame.get_column(name) for name in texts}})
     columns = pl.DataFrame({INDEX: pl.Series(numeric, dtype=pl.String)})
     obs, var = (rows, columns) if orientation == "samples_in_rows" else (columns, rows)
@@ -142,8 +142,8 @@ def check_orientation(orientation: str) -> None:
 
 def _orientation(table: Table, frame: pl.DataFrame, cells: Path | None) -> Orientation:
     if cells is not None:
-        known = set(_cell_table(cells)[INDEX].to_list())
-        rows, columns = len(known & set(frame.to_series(0).to_list())), len(known & set(table.columns[1:]))
+        ids = set(_cell_table(cells)[INDEX].to_list())
+        rows, columns = len(ids & set(frame.to_series(0).to_list())), len(ids & set(table.columns[1:]))
         if rows != columns:
             return "samples_in_rows" if rows > columns else "features_in_rows"
     reason = "there is no cell table" if cells is None else f"neither fits the IDs in {cells}"
@@ -178,8 +178,8 @@ def _annotations(
         chosen = {n for n in others if re.fullmatch(samples, n)} if isinstance(samples, str) else set(samples)
         unknown = sorted(chosen - set(others))
         if unknown or not chosen:
-            what = repr(unknown[0]) if unknown else f"that fits {samples!r}"
-            raise ValidationError(f"{table.path} has no column {what}: there are {list(others)[:12]}", "samples")
+            problem = repr(unknown[0]) if unknown else f"that fits {samples!r}"
+            raise ValidationError(f"{table.path} has no column {problem}: there are {list(others)[:12]}", "samples")
         return [name for name in others if name not in chosen]
     if named is not None:
         unknown = [name for name in named if name not in table.columns]
@@ -189,11 +189,11 @@ def _annotations(
     if orientation == "samples_in_rows":
         return []
     texts = {name for name in others if is_text(frame[name])}
-    known = set() if cells is None else set(_cell_table(cells)[INDEX].to_list())
-    if not texts or set(others) - texts <= known:
+    ids = set() if cells is None else set(_cell_table(cells)[INDEX].to_list())
+    if not texts or set(others) - texts <= ids:
         return [name for name in others if name in texts]
-    if known & set(others):
-        values = known & set(others)
+    if ids & set(others):
+        values = ids & set(others)
     else:
         longest: list[str] = []
         for is_text_too, run in itertools.groupby(others, lambda name: name in texts):
@@ -216,9 +216,9 @@ def with_cells(obs: pl.DataFrame, cells: Path | None) -> pl.DataFrame:
     table = _cell_table(cells)
     ids = obs.get_column(INDEX)
     unknown, missing = set(table[INDEX]) - set(ids), set(ids) - set(table[INDEX])
-    for what, which in (("without a row in the matrix", unknown), ("that it does not have", missing)):
+    for problem, which in (("without a row in the matrix", unknown), ("that it does not have", missing)):
         if which:
-            warnings.warn(f"{cells}: {len(which)} samples {what}: {sorted(which)[:5]}", UserWarning, stacklevel=3)
+            warnings.warn(f"{cells}: {len(which)} samples {problem}: {sorted(which)[:5]}", UserWarning, stacklevel=3)
     clash = [name for name in table.columns if name in obs.columns and name != INDEX]
     return obs.drop(clash).join(table, on=INDEX, how="left", maintain_order="left")
 

@@ -67,14 +67,14 @@ def update_hdf5(
         raise ValidationError("update needs the names of what is to be written, such as 'proteins/log2'", "names")
     target = Path(path)
     stored = load_hdf5(target, lazy=True)
-    wanted = [_Part.of(name, container, stored) for name in dict.fromkeys(names)]
-    _check_same(container, stored, wanted, target)
+    parts = [_Part.of(name, container, stored) for name in dict.fromkeys(names)]
+    _check_same(container, stored, parts, target)
     layers: dict[str, list[str]] = {}
-    for part in wanted:
+    for part in parts:
         if part.assay in container.assays:
-            known = container.assays[part.assay].layers
+            of_assay = container.assays[part.assay].layers
             layers.setdefault(part.assay, []).extend(
-                layer for layer in known if part.what is None or (part.what == layer and part.is_layer)
+                layer for layer in of_assay if part.what is None or (part.what == layer and part.is_layer)
             )
     storage = matrix_storage(compression, compression_level)
     saved_params = {"parts": list(dict.fromkeys(names)), "file": target.name}
@@ -84,12 +84,12 @@ def update_hdf5(
         with Target(storage, scratch_directory(target)) as matrices:
             root = encode_container(container, SavedParts(layers), matrices)
             with edit(target, f"update {', '.join(saved_params['parts'])}", storage=small) as tx:
-                for part in wanted:
+                for part in parts:
                     _put(tx, root, part.path)
                 for always in _ALWAYS:
                     _put(tx, root, always)
                 _put_links(tx, container, storage, target)
-                _put_orders(tx, container, stored, wanted)
+                _put_orders(tx, container, stored, parts)
     except (UnsupportedValueError, IOWriteError) as error:
         container.history.pop()
         raise IOWriteError(f"Cannot be stored: {error}", target) from error
@@ -120,8 +120,11 @@ class _Part:
             for source in (container, stored):
                 if assay in source.assays and name.removeprefix(f"{assay}/") in source.assays[assay].layers:
                     return cls(assay, name.removeprefix(f"{assay}/"), is_layer=True)
-        known = ["obs", *(f"{a}/{layer}" for a, found in container.assays.items() for layer in ("var", *found.layers))]
-        raise ValidationError(f"neither the container nor the file has {name!r}: there are {', '.join(known)}", "names")
+        names = [
+            "obs",
+            *(f"{a}/{layer}" for a, of_assay in container.assays.items() for layer in ("var", *of_assay.layers)),
+        ]
+        raise ValidationError(f"neither the container nor the file has {name!r}: there are {', '.join(names)}", "names")
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -131,10 +134,10 @@ class _Part:
         return ("assays", self.assay, *inside)
 
 
-def _check_same(container: ScpContainer, stored: ScpContainer, wanted: list[_Part], path: Path) -> None:
+def _check_same(container: ScpContainer, stored: ScpContainer, parts: list[_Part], path: Path) -> None:
     if container.sample_id_col != stored.sample_id_col or not container.sample_ids.equals(stored.sample_ids):
         raise ValidationError(f"{path} has other samples than the container, or another order: save it anew", "path")
-    for part in wanted:
+    for part in parts:
         if part.what is None or part.assay not in container.assays:
             continue
         if part.assay not in stored.assays:
@@ -159,11 +162,11 @@ def _put_links(tx: Transaction, container: ScpContainer, storage: Any, target: P
     _put(tx, encode_container(container, empty, Target(storage, scratch_directory(target))), ("links",))
 
 
-def _put_orders(tx: Transaction, container: ScpContainer, stored: ScpContainer, wanted: list[_Part]) -> None:
-    assays = [*stored.assays, *(part.assay for part in wanted if part.assay)]
-    gone = {part.assay for part in wanted if part.what is None and part.assay not in container.assays}
+def _put_orders(tx: Transaction, container: ScpContainer, stored: ScpContainer, parts: list[_Part]) -> None:
+    assays = [*stored.assays, *(part.assay for part in parts if part.assay)]
+    gone = {part.assay for part in parts if part.what is None and part.assay not in container.assays}
     tx.put((EXTRAS, ASSAY_ORDER), texts_node([name for name in dict.fromkeys(assays) if name not in gone]))
-    for name in {part.assay for part in wanted if part.is_layer}:
+    for name in {part.assay for part in parts if part.is_layer}:
         layers = [*(stored.assays[name].layers if name in stored.assays else ()), *container.assays[name].layers]
         present = [layer for layer in dict.fromkeys(layers) if ("assays", name, "layers", layer) in tx]
         tx.put((EXTRAS, "assays", name, LAYER_ORDER), texts_node(present))

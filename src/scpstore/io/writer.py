@@ -83,8 +83,8 @@ class ContainerWriter:
         self._path = Path(path)
         if self._path.exists() and not overwrite:
             raise IOWriteError("File already exists (overwrite=True replaces it)", self._path)
-        made = {name: Assay(var, feature_id_col=feature_id_col) for name, var in assays.items()}
-        self._container = ScpContainer(obs, made, links, history, sample_id_col)
+        assays_given = {name: Assay(var, feature_id_col=feature_id_col) for name, var in assays.items()}
+        self._container = ScpContainer(obs, assays_given, links, history, sample_id_col)
         self._options: dict[str, Any] = {
             "compression": compression, "compression_level": compression_level, "overwrite": overwrite,
         }  # fmt: skip

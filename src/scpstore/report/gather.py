@@ -64,19 +64,19 @@ def _facts(container: ScpContainer, source: Path | None, kind: str) -> list[list
 
 def _assay(name: str, assay: Assay, layers: Mapping[str, LayerFigures]) -> Json:
     columns = _columns(assay.var, assay.feature_id_col, "of the table of features")
-    for layer, found in layers.items():
+    for layer, figures in layers.items():
         columns += [
-            _column(f"{layer}/missing", "%", "samples without a value", _percent(found.missing[1], found.shape[0])),
-            _column(f"{layer}/zeros", "count", "samples with a stored 0", found.zeros[1].tolist()),
-            _column(f"{layer}/mean", "", "over the values that are there", finite_numbers(found.mean, 10)),
+            _column(f"{layer}/missing", "%", "samples without a value", _percent(figures.missing[1], figures.shape[0])),
+            _column(f"{layer}/zeros", "count", "samples with a stored 0", figures.zeros[1].tolist()),
+            _column(f"{layer}/mean", "", "over the values that are there", finite_numbers(figures.mean, 10)),
         ]
     return {
         "name": name,
         "names": _ids(assay.feature_ids),
         "columns": columns,
         "layers": [
-            _layer(layer, found, str(assay.layers[layer].X.dtype), _form(assay.layers[layer].X))
-            for layer, found in layers.items()
+            _layer(layer, layer_figures, str(assay.layers[layer].X.dtype), _form(assay.layers[layer].X))
+            for layer, layer_figures in layers.items()
         ],
     }
 
@@ -85,29 +85,29 @@ def _form(matrix: Any) -> str:
     return getattr(matrix, "format", None) or "dense"
 
 
-def _layer(name: str, found: LayerFigures, dtype: str, form: str) -> Json:
-    total = found.shape[0] * found.shape[1]
-    there = int(total - found.missing[0].sum())
+def _layer(name: str, figures: LayerFigures, dtype: str, form: str) -> Json:
+    total = figures.shape[0] * figures.shape[1]
+    present = int(total - figures.missing[0].sum())
     return {
         "name": name,
         "stored": f"{dtype}, {form}",
         "values": total,
-        "there": there,
-        "zeros": int(found.zeros[0].sum()),
-        "low": _number(found.low),
-        "high": _number(found.high),
-        "counts": found.counts.tolist(),
-        "edges": finite_numbers(found.edges),
-        "log": found.log,
-        "codes": None if found.by_code is None else [[code, count] for code, count in found.by_code.items()],
-        "map": {"shape": list(found.map.shape), "values": packed(np.round(found.map * 255), "u1")},
+        "there": present,
+        "zeros": int(figures.zeros[0].sum()),
+        "low": _number(figures.low),
+        "high": _number(figures.high),
+        "counts": figures.counts.tolist(),
+        "edges": finite_numbers(figures.edges),
+        "log": figures.log,
+        "codes": None if figures.by_code is None else [[code, count] for code, count in figures.by_code.items()],
+        "map": {"shape": list(figures.map.shape), "values": packed(np.round(figures.map * 255), "u1")},
     }
 
 
-def _of_samples(name: str, found: LayerFigures) -> Iterator[Json]:
-    yield _column(f"{name}/missing", "%", "features without a value", _percent(found.missing[0], found.shape[1]))
-    yield _column(f"{name}/zeros", "count", "features with a stored 0", found.zeros[0].tolist())
-    yield _column(f"{name}/median", "", "of the values that are there", finite_numbers(found.median, 10))
+def _of_samples(name: str, figures: LayerFigures) -> Iterator[Json]:
+    yield _column(f"{name}/missing", "%", "features without a value", _percent(figures.missing[0], figures.shape[1]))
+    yield _column(f"{name}/zeros", "count", "features with a stored 0", figures.zeros[0].tolist())
+    yield _column(f"{name}/median", "", "of the values that are there", finite_numbers(figures.median, 10))
 
 
 def _column(name: str, unit: str, what: str, values: list[Any]) -> Json:
@@ -126,20 +126,20 @@ def _ids(series: pl.Series) -> list[str]:
     return [str(one) for one in series.to_list()]
 
 
-def _value(found: Any) -> Any:
+def _value(value: Any) -> Any:
     """A cell of a table, as JSON can hold it."""
-    if found is None or isinstance(found, bool):
-        return found
-    if isinstance(found, (int, float)):
-        return _number(found)
-    text = found if isinstance(found, str) else str(found)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)):
+        return _number(value)
+    text = value if isinstance(value, str) else str(value)
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} …"
 
 
-def _number(found: float) -> float | None:
-    if isinstance(found, int):
-        return found
-    return float(f"{found:.10g}") if math.isfinite(found) else None
+def _number(value: float) -> float | None:
+    if isinstance(value, int):
+        return value
+    return float(f"{value:.10g}") if math.isfinite(value) else None
 
 
 def _text(params: Mapping[str, Any]) -> str:

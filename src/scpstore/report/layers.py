@@ -107,8 +107,8 @@ def _first_pass(matrix: Any, rows: int, columns: int, progress: Callable[[int], 
             np.add.at(of[0], row[chosen] + start, 1)
             of[1][:] += np.bincount(column[chosen], minlength=columns)
         sums.total += np.bincount(column, values, columns)
-        place = (row + start) * height // rows * width + column * width // columns
-        sums.map += np.bincount(place, minlength=height * width).reshape(height, width)
+        cell = (row + start) * height // rows * width + column * width // columns
+        sums.map += np.bincount(cell, minlength=height * width).reshape(height, width)
         for part in np.split(np.arange(len(row)), np.flatnonzero(np.diff(row)) + 1):
             if len(part):
                 sums.median[row[part[0]] + start] = np.median(values[part])
@@ -137,9 +137,9 @@ def _codes(layer: ScpMatrix) -> dict[str, int] | None:
     """Number of values that each code marks. Codes that a sparse mask does not store are VALID."""
     if layer.M is None:
         return None
-    found = np.zeros(len(MaskCode), np.int64)
+    counts = np.zeros(len(MaskCode), np.int64)
     for _, block in blocks(layer.M):
         stored = block.tocsr().data if sp.issparse(block) else np.asarray(block).ravel()
-        found += np.bincount(stored, minlength=len(MaskCode))
-        found[MaskCode.VALID] += block.shape[0] * block.shape[1] - len(stored)
-    return {code.name: int(found[code]) for code in MaskCode}
+        counts += np.bincount(stored, minlength=len(MaskCode))
+        counts[MaskCode.VALID] += block.shape[0] * block.shape[1] - len(stored)
+    return {code.name: int(counts[code]) for code in MaskCode}

@@ -60,13 +60,13 @@ def write_report(
         kind, container = kind_of(file), read_any(file)
     page.may_write(path, GENERATOR, overwrite)
     with reporting("report") as show:
-        found = contents(container, file, kind, _rows_of(container, show))
+        content = contents(container, file, kind, _rows_of(container, show))
     with (
         durable.replacing(path, overwrite=True) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace") as text,
     ):
-        text.write(page.begin(found["name"], GENERATOR, SECTIONS))
-        text.write(page.data_element("container", found))
+        text.write(page.begin(content["name"], GENERATOR, SECTIONS))
+        text.write(page.data_element("container", content))
         text.write(page.end("scpstore.report", "page.js"))
     return path
 

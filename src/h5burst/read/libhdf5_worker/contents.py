@@ -19,7 +19,7 @@ _NAMES = {**HDF5_OWN, **HDF5PLUGIN}
 def describe(path: str) -> Iterator[Described]:
     """Every object of a file with its attributes, parents first; one that cannot be read says so as its kind."""
     with open_file(path) as file:
-        yield _described("/", file, read_attributes(file))
+        yield _description("/", file, read_attributes(file))
         waiting = [(f"/{name}", file, name) for name in reversed(list(file))]
         seen = {h5py.h5o.get_info(file.id).addr}
         while waiting:
@@ -31,7 +31,7 @@ def describe(path: str) -> Iterator[Described]:
                         yield Described(object_path, f"link to {getattr(link, 'filename', '')}{link.path}")
                         continue
                     item = parent[name]
-                    described = _described(object_path, item, read_attributes(item))
+                    described = _description(object_path, item, read_attributes(item))
                     address = h5py.h5o.get_info(item.id).addr
                     below = list(item) if isinstance(item, h5py.Group) and address not in seen else []
             except CorruptFileError as error:
@@ -42,7 +42,7 @@ def describe(path: str) -> Iterator[Described]:
             waiting += [(f"{object_path}/{child}", item, child) for child in reversed(below)]
 
 
-def _described(object_path: str, item: Any, attributes: dict[str, Any]) -> Described:
+def _description(object_path: str, item: Any, attributes: dict[str, Any]) -> Described:
     if isinstance(item, h5py.Group):
         return Described(object_path, "group", attributes, hard_links=_links(item))
     if not isinstance(item, h5py.Dataset):

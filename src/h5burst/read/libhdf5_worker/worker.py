@@ -101,10 +101,10 @@ def main() -> None:
         try:
             protocol.send(out, {"done": True}, _answer(request, out, limit_time))
         except (OSError, MemoryError, UnsupportedFeatureError, RuntimeError, ValueError, TypeError, KeyError) as error:
-            protocol.send(out, {"done": True, **_described(error)})
+            protocol.send(out, {"done": True, **_error_message(error)})
 
 
-def _described(error: Exception) -> dict[str, Any]:
+def _error_message(error: Exception) -> dict[str, Any]:
     if isinstance(error, CorruptFileError):
         return {"error": error.what, "filter": isinstance(error, MissingFilterError), "problems": error.problems}
     return {"error": str(error) or type(error).__name__, "errno": error_number(error)}

@@ -119,18 +119,18 @@ def _add_templates(session: PipelineSession, analyzer: Any, rate: float) -> None
         session.warnings.append("the analyzer has no templates: units have no electrical images")
     templates = None if extension is None else extension.get_templates(operator="average")
     for row, unit in enumerate(session.units.values()):
-        place = None if stated is None else stated[row]
+        xy = None if stated is None else stated[row]
         if templates is not None:
             image = np.asarray(templates[row], np.float32)
             peak = int(np.argmax(np.ptp(image, axis=0)))
             unit["waveform"] = np.ascontiguousarray(image[:, peak])
-            place = places[peak] if place is None else place
+            xy = places[peak] if xy is None else xy
             if grid is not None and unit["row"] < 1:
                 unit["row"], unit["col"] = int(grid.row[peak]) + 1, int(grid.col[peak]) + 1
             metadata = _how(analyzer, extension, rate, len(unit["spike_times"]))
             _add_image(unit, image, grid, places, metadata)
-        if place is not None:
-            unit["unit_meta"] |= {"x_um": float(place[0]), "y_um": float(place[1])}
+        if xy is not None:
+            unit["unit_meta"] |= {"x_um": float(xy[0]), "y_um": float(xy[1])}
 
 
 def _how(analyzer: Any, extension: Any, rate: float, spikes: int) -> dict[str, Any]:
@@ -168,10 +168,10 @@ def _add_sections(session: PipelineSession, sections: Any) -> None:
     if not isinstance(sections, Mapping):
         return
     shown, trials = {}, {}
-    for name, found in sections.items():
-        if rows := found.get("presentations"):
+    for name, section in sections.items():
+        if rows := section.get("presentations"):
             shown[str(name)] = np.array(rows, np.uint64).reshape(-1, 2)
-        if rows := found.get("trials"):
+        if rows := section.get("trials"):
             trials[str(name)] = TrialWindows(np.array(rows, np.int64).reshape(-1, 2), 1)
     if shown:
         session.add_stimulus({"section_time": shown})

@@ -101,19 +101,19 @@ def _opened(
 ) -> tuple[AnalogStream, ElectrodeGrid | None]:
     """The stream of electrodes that is meant, and the grid that they are on."""
     file = read_mcs(path)
-    taken = chosen_recording(file, recording)
+    chosen = chosen_recording(file, recording)
     if name is not None:
-        stream = named_stream(taken, name)
+        stream = named_stream(chosen, name)
         if not isinstance(stream, AnalogStream):
             raise ConfigurationError(f"{path}: {stream.name} ({stream.label}) does not hold samples")
-        return stream, electrode_grid(file, taken, stream, pitch_um)
-    streams = electrode_streams(taken)
+        return stream, electrode_grid(file, chosen, stream, pitch_um)
+    streams = electrode_streams(chosen)
     if not streams:
-        raise DataLoadError(f"{path}: recording {taken.number} has no stream of electrodes", path)
+        raise DataLoadError(f"{path}: recording {chosen.number} has no stream of electrodes", path)
     if len(streams) > 1:
-        known = "; ".join(f"{one.name} ({one.label})" for one in streams)
-        raise ConfigurationError(f"{path} holds several streams of electrodes: give stream= one of {known}")
-    return streams[0], electrode_grid(file, taken, streams[0], pitch_um)
+        names = "; ".join(f"{one.name} ({one.label})" for one in streams)
+        raise ConfigurationError(f"{path} holds several streams of electrodes: give stream= one of {names}")
+    return streams[0], electrode_grid(file, chosen, streams[0], pitch_um)
 
 
 class _Segment(BaseRecordingSegment):  # type: ignore[misc, unused-ignore]

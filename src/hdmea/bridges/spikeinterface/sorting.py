@@ -81,15 +81,15 @@ class SessionSorting(BaseSorting):  # type: ignore[misc, unused-ignore]
 def _sections(session: PipelineSession) -> dict[str, dict[str, list[list[int]]]]:
     """Presentations and trials of every section, in samples."""
     shown = session.stimulus.get("section_time") or {}
-    found: dict[str, dict[str, list[list[int]]]] = {}
+    sections: dict[str, dict[str, list[list[int]]]] = {}
     for name in dict.fromkeys([*map(str, shown), *sections_of(session)]):
-        found[name] = {"presentations": _rows(shown.get(name)), "trials": []}
+        sections[name] = {"presentations": _rows(shown.get(name)), "trials": []}
         for unit in session.units.values():
             section = (unit.get("spike_times_sectioned") or {}).get(name)
             if section is not None and section.get("trials_start_end") is not None:
-                found[name]["trials"] = _rows(section["trials_start_end"])
+                sections[name]["trials"] = _rows(section["trials_start_end"])
                 break
-    return found
+    return sections
 
 
 def _rows(bounds: Any) -> list[list[int]]:

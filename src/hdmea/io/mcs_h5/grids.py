@@ -57,17 +57,17 @@ def grid_of(layout: str, name: str, labels: Sequence[str], pitch_um: float | Non
     if _OTHER.search(layout) or _OTHER.search(name):
         return None
     for text in (layout, name):
-        side, stated = _described(text)
+        side, stated = _side_and_pitch(text)
         if side is None or (side == 8 and stated == _SIX_BY_TEN_UM):
             continue
-        pitch = pitch_um if pitch_um is not None else stated if stated is not None else _described(name)[1]
+        pitch = pitch_um if pitch_um is not None else stated if stated is not None else _side_and_pitch(name)[1]
         grid = ElectrodeGrid(side, pitch)
         if labels and all(grid.place(label) is not None for label in labels):
             return grid
     return None
 
 
-def _described(text: str) -> tuple[int | None, float | None]:
+def _side_and_pitch(text: str) -> tuple[int | None, float | None]:
     """Side and pitch in µm that a text such as "60MEA200/30iR" or "16x16" tells."""
     if match := _NAME.search(text):
         return _GRIDS[int(match[1])], float(match[2]) if match[2] else None
