@@ -329,13 +329,14 @@ def _responses(cells: pl.DataFrame, means: Means) -> dict[str, Any]:
 def _types_table(cells: pl.DataFrame, result: PopulationResult) -> pl.DataFrame:
     """A row a type: group, cells, stability, whether it is stable, and its share of each recording's cells."""
     table = []
+    of_each = dict(cells.group_by("recording", maintain_order=True).len().iter_rows())
     for group, found in result.typing.items():
         own = cells.filter((pl.col("group") == group) & pl.col("type").is_not_null())["recording"].to_list()
-        names, shares = shares_by_recording(found.labels, own)
+        shares = shares_by_recording(found.labels, own, of_each)
         for n in range(found.k):
             entry = {"group": group, "type": f"{group} {n}", "cells": int(found.sizes[n])}
             entry |= {"stability": float(found.stability[n]), "is_stable": bool(found.is_stable[n])}
-            entry |= {"recordings": names, "shares": shares[:, n].tolist()}
+            entry |= {"recordings": list(of_each), "shares": shares[:, n].tolist()}
             table.append(entry)
     return pl.DataFrame(table, schema=_TYPES_SCHEMA)
 

@@ -313,9 +313,12 @@ def _jaccards(labels: Ints, other: Ints, k: int) -> Floats:
     return np.asarray((both / np.maximum(either, 1)).max(axis=1))
 
 
-def shares_by_recording(labels: Ints, recordings: Sequence[str]) -> tuple[list[str], Floats]:
-    """Each type's share of each recording's cells (recordings, k), which pooled types are judged by."""
-    names = list(dict.fromkeys(recordings))
-    counts = np.zeros((len(names), int(labels.max(initial=-1)) + 1))
-    np.add.at(counts, (np.array([names.index(name) for name in recordings], np.int64), labels), 1)
-    return names, counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+def shares_by_recording(labels: Ints, recordings: Sequence[str], cells: Mapping[str, int]) -> Floats:
+    """Each type's share of all cells of each recording (recordings, k), which pooled types are judged by.
+
+    recordings: of each cell that has a label; cells: how many each recording has, whether they have a type or not.
+    """
+    row = {name: n for n, name in enumerate(cells)}
+    counts = np.zeros((len(row), int(labels.max(initial=-1)) + 1))
+    np.add.at(counts, (np.array([row[name] for name in recordings], np.int64), labels), 1)
+    return np.asarray(counts / np.maximum(np.array(list(cells.values())), 1)[:, None])

@@ -357,10 +357,9 @@ def test_cells_without_selectivity_are_hardly_ever_called_selective() -> None:
     assert (found == "orientation selective").sum() <= 2
 
 
-def test_shares_are_of_each_recording() -> None:
-    names, shares = shares_by_recording(np.array([0, 0, 1, 1]), ["a", "a", "a", "b"])
-    assert names == ["a", "b"]
-    np.testing.assert_allclose(shares, [[2 / 3, 1 / 3], [0, 1]])
+def test_shares_are_of_all_cells_of_each_recording() -> None:
+    shares = shares_by_recording(np.array([0, 0, 1, 1]), ["a", "a", "a", "b"], {"a": 4, "b": 2, "c": 3})
+    np.testing.assert_allclose(shares, [[2 / 4, 1 / 4], [0, 1 / 2], [0, 0]])
 
 
 def test_features_that_are_not_finite_are_refused() -> None:
