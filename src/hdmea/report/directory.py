@@ -19,6 +19,7 @@ from hdmea.utils.cells import plain_text
 from hdmea.utils.names import recording_path
 
 COLUMNS = ("recording", "state", "units", "duration (s)", "sections", "features", "warnings")
+NUMBER = ' class="number"'
 
 
 _SHOWN_ELSEWHERE = ("dataset_id", "status", "units", "warnings")  # of the table of figures
@@ -162,10 +163,11 @@ def _said(row: dict[str, Any]) -> str:
 def _page(title: str, rows: list[Row], renewed_s: int | None) -> str:
     more = list(dict.fromkeys(name for row in rows for name in row.key_figures))
     names = (*COLUMNS, *(name.replace("_", " ") for name in more), "what was said")
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    numbers = {*COLUMNS[2:], *(name.replace("_", " ") for name in more)}
+    heads = "".join(f'<th scope="col"{NUMBER if name in numbers else ""}>{escape(name)}</th>' for name in names)
     return (
         f"{page.head(title, GENERATOR, renewed_s)}<body>"
-        f"<header><h1>{escape(title)}: {len(rows)} recordings</h1></header>\n"
+        f"<header><h1>{escape(title)}: {len(rows)} recording{'s' if len(rows) != 1 else ''}</h1></header>\n"
         f'<main><div class="scroll" tabindex="0" role="region" aria-label="Recordings"><table><thead><tr>{heads}</tr>'
         f"</thead>\n<tbody>{''.join(_cells(row, more) for row in rows)}</tbody></table></div></main></body></html>\n"
     )
@@ -175,6 +177,6 @@ def _cells(row: Row, more: list[str]) -> str:
     name = escape(row.name)
     linked = f'<a href="{escape(row.page)}">{name}</a>' if row.page else name
     figures = (row.key_figures.get(key, "") for key in more)
-    numbers = "".join(f'<td class="number">{escape(text)}</td>' for text in (*row.figures, *figures))
+    numbers = "".join(f"<td{NUMBER}>{escape(text)}</td>" for text in (*row.figures, *figures))
     others = f"<td>{escape(row.state)}</td>{numbers}<td>{escape(row.said)}</td>"
     return f'<tr><th scope="row">{linked}</th>{others}</tr>\n'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ def write_population_page(directory: Path, output: Path | None = None, *, overwr
     summary = json.loads((directory / SUMMARY).read_text(encoding="utf-8"))
     tables = {name: pl.read_parquet(directory / f"{name}.parquet") for name in TABLES}
     cells = pl.read_parquet(directory / "cells.parquet", columns=["recording", "group", "type", "soma_row", "soma_col"])
-    title = f"{len(cells)} cells of {cells['recording'].n_unique()} recordings"
+    n_recordings = cells["recording"].n_unique()
+    title = f"{len(cells)} cells of {n_recordings} recording{'s' if n_recordings != 1 else ''}"
     left_out = "".join(f"<li>{escape(text)}</li>" for text in summary["warnings"]) or "<li>nothing</li>"
     sections = {
         "Types": _types(tables["types"], _responses(directory)) + _groups(cells),
@@ -84,8 +85,8 @@ def _types(types: pl.DataFrame, responses: Mapping[str, Mapping[str, npt.NDArray
     stable = int(types["is_stable"].sum())
     return (
         f"<p>{stable} of {len(types)} are stable: each has a similarity (Jaccard) of at least 0.75 with a type of "
-        "bootstrap samples, on average. What is below is no type. A type that one recording has alone may be that "
-        f"recording, not a kind of cell.</p>{_framed('Types', heads, rows)}"
+        "bootstrap samples, on average. A cluster below that is not a type. A type that only one recording has may be "
+        f"that recording, not a kind of cell.</p>{_framed('Types', heads, rows, {'cells', 'stability'})}"
     )
 
 
@@ -167,11 +168,14 @@ def _table(table: pl.DataFrame, name: str) -> str:
         return "<p>none</p>"
     rows = [f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in table.head(MAX_ROWS).iter_rows()]
     more = f"<p>{MAX_ROWS} of {len(table)} rows: {name}.parquet has all.</p>" if len(table) > MAX_ROWS else ""
-    return _framed(name, [column.replace("_", " ") for column in table.columns], rows) + more
+    numeric = {column.replace("_", " ") for column, kind in table.schema.items() if kind.is_numeric()}
+    return _framed(name, [column.replace("_", " ") for column in table.columns], rows, numeric) + more
 
 
-def _framed(label: str, heads: Sequence[str], rows: Sequence[str]) -> str:
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+def _framed(label: str, heads: Sequence[str], rows: Sequence[str], numeric: Collection[str]) -> str:
+    """A table; the heads of numeric columns stand above their numbers, on the right."""
+    number = ' class="number"'
+    head = "".join(f'<th scope="col"{number if text in numeric else ""}>{escape(text)}</th>' for text in heads)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
         f"<table><thead><tr>{head}</tr></thead>\n"

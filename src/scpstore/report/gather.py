@@ -53,7 +53,7 @@ def _facts(container: ScpContainer, source: Path | None, kind: str) -> list[list
     return [
         ["file", "not saved" if source is None else source.name],
         ["kind", kind],
-        ["size", "" if source is None else h5burst.format_bytes(source.stat().st_size)],
+        *([] if source is None else [["size", h5burst.format_bytes(source.stat().st_size)]]),
         ["samples", container.n_samples],
         ["assays", len(container.assays)],
         ["features", container.n_features],

@@ -78,6 +78,7 @@ def test_population_of_two_recordings(tmp_path: Path) -> None:
     assert all(len(shares) == 2 for shares in types["shares"])
     page = (tmp_path / "population" / "index.html").read_text(encoding="utf-8")
     assert "75 cells of 2 recordings" in page
+    assert '<th scope="col" class="number">stability</th>' in page  # above its numbers, which stand on the right
     assert page.count("<polyline") == len(types)  # a response of each type to the only stimulus
 
     before = marks(tmp_path / "population")

@@ -414,6 +414,8 @@ def test_print_is_light_and_whole(page: Any) -> None:
     assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflow") == "visible"
     go_to(page, "unit=0")
     assert page.pdf(format="A4").startswith(b"%PDF-")
+    gap = "main.getBoundingClientRect().bottom - main.lastElementChild.getBoundingClientRect().bottom"
+    assert page.evaluate(gap) < 10  # more of it may take a sheet of its own, which is empty
 
 
 @pytest.mark.parametrize(("millimetres", "name"), [(277, "A4"), (259, "letter")])
@@ -581,6 +583,10 @@ def test_index_of_a_batch(tmp_path: Path, chromium: Any) -> None:
     assert cells[1][:2] == ["broken", "unreadable"]
     assert cells[2][:2] == [HOSTILE, "failed"]
     assert cells[2][-1] == "ValueError: <i>no</i> units"
+    aligned = "cells => cells.map(one => getComputedStyle(one).textAlign)"
+    assert opened.locator("thead th").evaluate_all(aligned) == opened.locator("tbody tr:first-child > *").evaluate_all(
+        aligned
+    )
     opened.locator("tbody a").click()
     opened.locator("main h2").first.wait_for()
     assert opened.locator("h1").inner_text() == HOSTILE
