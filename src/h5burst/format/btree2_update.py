@@ -17,6 +17,7 @@ from h5burst.format.constants import UNDEFINED
 NODE_BYTES = 2048
 _SPLIT_PERCENT, _MERGE_PERCENT = 100, 40
 _NODES_KEPT = 4096
+_FEW = 8  # records that are put into a leaf one by one
 
 Append = Callable[[bytes], int]
 Key = Callable[[bytes], Any]
@@ -82,6 +83,11 @@ def write(append: Append, kind: int, records: Sequence[bytes], node_bytes: int =
     """A new tree of ordered records, at least one, all of one size. Returns the address of its header."""
     tree = _Tree(None, Shape(kind, node_bytes, len(records[0])), bytes, append)
     return tree.finish(_Node(list(records), []), 0)[0]
+
+
+def _pointer(child: Child, width: int) -> bytes:
+    """Address of a node and number of its own records, as its parent has them."""
+    return child.address.to_bytes(8, "little") + child.own.to_bytes(width, "little")
 
 
 class _Tree(Nodes):
@@ -152,9 +158,18 @@ class _Tree(Nodes):
     def _changed_leaf(self, node: _Node, puts: list[bytes], removed: list[bytes]) -> _Node:
         if not removed and node.records and self.key(node.records[-1]) < self.key(puts[0]):
             return _Node(node.records + puts, [])  # as where rows are appended
-        replaced, gone = set(map(self.key, puts)), set(removed)
-        records = [one for one in node.records if self.key(one) not in replaced and one not in gone]
-        return _Node(sorted(records + puts, key=self.key), [])
+        gone = set(removed)
+        records = [one for one in node.records if one not in gone] if gone else node.records.copy()
+        if len(puts) > _FEW:
+            replaced = set(map(self.key, puts))
+            records = [one for one in records if self.key(one) not in replaced]
+            return _Node(sorted(records + puts, key=self.key), [])
+        for put in puts:
+            first = bisect.bisect_left(records, self.key(put), key=self.key)
+            del records[first : bisect.bisect_right(records, self.key(put), first, key=self.key)]
+        for put in puts:
+            bisect.insort_right(records, put, key=self.key)
+        return _Node(records, [])
 
     def split(self, run: _Node, depth: int) -> tuple[list[bytes], list[Child]]:
         """Write a run as one node, or as several of about the same size with a record between each two."""
@@ -173,16 +188,16 @@ class _Tree(Nodes):
 
     def _write_node(self, records: list[bytes], children: list[Child], depth: int) -> Child:
         parts = [b"BTIN" if depth else b"BTLF", bytes([0, self.shape.kind]), *records]
-        total_width = self.pointer_bytes(depth) - 8 - self.width if depth else 0
-        for child in children:
-            parts += [child.address.to_bytes(8, "little"), child.own.to_bytes(self.width, "little")]
-            parts.append(child.total.to_bytes(total_width, "little") if total_width else b"")
+        own, total = self.width, self.pointer_bytes(depth) - 8 - self.width if depth else 0  # bytes of both numbers
+        if total:
+            parts += [_pointer(one, own) + one.total.to_bytes(total, "little") for one in children]
+        else:
+            parts += [_pointer(one, own) for one in children]
         body = b"".join(parts)
         body += lookup3(body).to_bytes(4, "little")
-        total = len(records) + sum(child.total for child in children)
         address = self._put(body.ljust(self.shape.node_bytes, b"\0"))
         self._keep(address, _Node(records, children))
-        return Child(address, len(records), total)
+        return Child(address, len(records), len(records) + sum([child.total for child in children]))
 
     def _put(self, data: bytes) -> int:
         if self.append is None:

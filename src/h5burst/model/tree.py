@@ -363,7 +363,7 @@ def _escape(name: str) -> str:
 
 def is_encodable(name: str) -> bool:
     """True where HDF5 can hold a name, or the path of a link, as it is: not empty, without NUL and lone surrogates."""
-    return bool(name) and "\0" not in name and not any("\ud800" <= c <= "\udfff" for c in name)
+    return bool(name) and "\0" not in name and (name.isascii() or not any("\ud800" <= c <= "\udfff" for c in name))
 
 
 def escape_link(name: str) -> str:

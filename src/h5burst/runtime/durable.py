@@ -19,6 +19,7 @@ import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 
 from h5burst._ext.descriptors import Descriptor
 from h5burst.runtime import edit_locks, locks, private_files
@@ -111,24 +112,36 @@ def clear(directory: Path) -> None:
         private_files.remove_all_abandoned(directory, suffix)
 
 
-@contextlib.contextmanager
-def annotating_oserror(path: str | os.PathLike[str], verb: str) -> Iterator[None]:
+class annotating_oserror:  # noqa: N801 - a block, as those of contextlib, without what a generator costs
     """Let an `OSError` about `path` name it and say what to do; the class stays the one that fits the reason.
 
     What libhdf5 meets comes as any class, depending on what it was asked for: a full disk may be a `ValueError`.
     """
-    try:
-        yield
-    except Exception as error:
+
+    __slots__ = ("_path", "_verb")
+
+    def __init__(self, path: str | os.PathLike[str], verb: str) -> None:
+        self._path, self._verb = path, verb
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, Exception):
+            return
         number = error_number(error)
-        foreign = isinstance(error, OSError) and error.filename is not None and not _concerns(error.filename, path)
+        foreign = (
+            isinstance(error, OSError) and error.filename is not None and not _concerns(error.filename, self._path)
+        )
         if number is None or foreign:
-            raise
+            return
         is_worded = isinstance(error, OSError) and error.strerror not in (None, os.strerror(number))
         says_all = isinstance(error, locks.SwmrWriterError)
         known_advice = None if says_all else _ADVICE.get(number)
         advice = known_advice or (str(error.strerror) if is_worded else os.strerror(number))  # type: ignore[attr-defined]
-        raise OSError(number, f"Cannot {verb}: {advice}", os.fspath(path)) from error
+        raise OSError(number, f"Cannot {self._verb}: {advice}", os.fspath(self._path)) from error
 
 
 def error_number(error: BaseException) -> int | None:

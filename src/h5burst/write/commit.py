@@ -218,8 +218,9 @@ class _Rewriter:
         if change.attrs:
             self._change_attributes(header, change.attrs)
         address = self._writer.append(oh.encode(header))
-        self._file.made(address, header, listed)
+        self._file.made(existing.address, address, header, listed)
         if grown is not None:
+            del self._file.growing[existing.address]
             self._file.growing[address] = grown
         return address
 

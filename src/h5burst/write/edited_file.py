@@ -372,9 +372,13 @@ class EditedFile:
                 os.utime(self.descriptor, ns=(self.changed_ns, self.changed_ns))  # that of its mark
             self._seen_ns = os.fstat(self.descriptor).st_mtime_ns
 
-    def made(self, address: int, header: ObjectHeader, listed: dict[bytes, Message] | None) -> None:
-        """Take note of an object that is written anew. listed: its links, where they are all in the header."""
+    def made(self, old: int, address: int, header: ObjectHeader, listed: dict[bytes, Message] | None) -> None:
+        """Take note of an object that is written anew, in the place of one at `old`.
+
+        listed: its links, where they are all in the header.
+        """
         links = None if listed is None else GroupLinks.written(header, listed)
+        self._objects.pop(old, None)
         self._objects[address] = StoredObject.written(self.source, address, header, links)
 
     def go_on(self) -> None:

@@ -166,6 +166,7 @@ class _Indexed:
         self._names = btree2_update.Index(source, info.tree, dense.LINKS.by_name, dense.link_hash)
         self._places = btree2_update.Index(source, tree, HUGE_PLACES, _number_of)
         self._trees = info.tree, tree
+        self._last_found: tuple[bytes, _IndexedLink | None] = b"", None  # no name is empty
         sizes = (index.header.shape.record_bytes for index in (self._names, self._places))
         if tuple(sizes) != (dense.LINK_RECORD, PLACE.size):
             raise CorruptStructureError("the index of a group has records of another size")
@@ -181,6 +182,11 @@ class _Indexed:
         return None if found is None else found.body
 
     def _find(self, name: bytes) -> _IndexedLink | None:
+        if name != self._last_found[0]:  # a change asks twice
+            self._last_found = name, self._found(name)
+        return self._last_found[1]
+
+    def _found(self, name: bytes) -> _IndexedLink | None:
         for record in self._names.find(lookup3(name)):
             number = dense.link_number(record)
             places = self._places.find(number)
