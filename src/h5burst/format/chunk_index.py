@@ -12,7 +12,7 @@ import numpy as np
 from h5burst._ext.h5parse import Source
 from h5burst.format import chunk_btree1, extensible_array, fixed_array
 from h5burst.format.btree2 import read_records
-from h5burst.format.chunk_index_elements import ChunkElement, ChunkElements, ElementFormat, decode_elements
+from h5burst.format.chunk_index_elements import ChunkElement, ChunkElements, ElementFormat
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.data_layout import BTREE1, BTREE2, FIXED_ARRAY, IMPLICIT, SINGLE, ChunkedLayout
 from h5burst.format.total import total
@@ -136,9 +136,14 @@ def _coordinates(places: list[int], whole: tuple[int, ...], limits: tuple[int, .
 
 
 def _index(grid: tuple[int, ...], coordinates: Numbers, elements: list[ChunkElement]) -> ChunkIndex:
-    """Chunks outside the grid are left over from a larger shape."""
+    columns = np.array([(e.address, e.size, e.mask) for e in elements], np.uint64).reshape(-1, 3)
+    return _placed(grid, coordinates, columns)
+
+
+def _placed(grid: tuple[int, ...], coordinates: Numbers, columns: np.ndarray[Any, np.dtype[np.uint64]]) -> ChunkIndex:
+    """Chunks outside the grid are left over from a larger shape. columns: address, size and filter mask of each."""
     inside = np.all((coordinates >= 0) & (coordinates < np.array(grid, dtype=np.int64)), axis=1)
-    numbers = np.zeros(len(elements), np.int64)
+    numbers = np.zeros(len(columns), np.int64)
     for axis, length in enumerate(grid):
         numbers = numbers * length + np.where(inside, coordinates[:, axis], 0)
     order = np.argsort(numbers, kind="stable")
@@ -146,7 +151,7 @@ def _index(grid: tuple[int, ...], coordinates: Numbers, elements: list[ChunkElem
     numbers = numbers[order]
     if (numbers[1:] == numbers[:-1]).any():
         raise CorruptStructureError("two chunks of a dataset are at the same place")
-    columns = np.array([(e.address, e.size, e.mask) for e in elements], np.uint64).reshape(-1, 3)[order]
+    columns = columns[order]
     return ChunkIndex(numbers, columns[:, 0].copy(), columns[:, 1].copy(), columns[:, 2].astype(np.uint32))
 
 
@@ -159,10 +164,17 @@ def _from_btree2(
     fixed = records.size - 8 * rank
     if fixed != 8 and not (filtered and 13 <= fixed <= 20):
         raise CorruptStructureError("the records of a chunk index are of another size")
-    rows = [records.data[at : at + records.size] for at in range(0, len(records.data), records.size)]
-    placed = decode_elements(b"".join(row[:fixed] for row in rows), ElementFormat(fixed, chunk_bytes, filtered), 0)
-    coordinates = [struct.unpack(f"<{rank}q", rows[number][fixed:]) for number, _ in placed]
-    return _index(grid, np.array(coordinates, np.int64).reshape(-1, rank), [element for _, element in placed])
+    rows = np.frombuffer(records.data, np.uint8).reshape(-1, records.size)
+    columns = np.zeros((len(rows), 3), "<u8")
+    columns[:, 0] = rows[:, :8].copy().view("<u8")[:, 0]
+    columns[:, 1] = chunk_bytes
+    if filtered:
+        sizes = np.zeros((len(rows), 8), np.uint8)
+        sizes[:, : fixed - 12] = rows[:, 8 : fixed - 4]
+        columns[:, 1] = sizes.view("<u8")[:, 0]
+        columns[:, 2] = rows[:, fixed - 4 : fixed].copy().view("<u4")[:, 0]
+    written = columns[:, 0] != UNDEFINED
+    return _placed(grid, rows[:, fixed:].copy().view("<i8")[written], columns[written])
 
 
 def _from_old_tree(source: Source, layout: ChunkedLayout, grid: tuple[int, ...]) -> ChunkIndex:
