@@ -53,7 +53,9 @@ setup(
     package_dir={"": "src"},
     packages=find_namespace_packages("src", exclude=LEFT_OUT),
     entry_points={
-        "console_scripts": [f"{name} = {home}.cli:main" for name, home in COMMANDS.items() if name not in LEFT_OUT]
+        "console_scripts": [
+            f"{name} = h5burst.starting:{home}" for name, home in COMMANDS.items() if name not in LEFT_OUT
+        ]
     },
     cmdclass={"build_ext": BuildExtensions, "build_py": BuildPackages},
     ext_modules=cythonize(

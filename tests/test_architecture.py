@@ -22,7 +22,7 @@ ENGINE = (
     *("_ext", "runtime", "model", "codecs", "arrays", "format", "read"),
     *("memory", "write", "checking", "copying", "store", "page", "anndata"),
     *("direct_chunks", "accelerate", "auto", "dicts", "differences", "describing", "changed", "following"),
-    *("installation", "benching", "console", "progress", "commands", "cli", "__main__"),
+    *("installation", "benching", "console", "progress", "starting", "commands", "cli", "__main__"),
 )
 HDMEA = (
     *("utils", "kernels", "geometry", "session", "io", "features", "spontaneous", "steps"),

@@ -1,4 +1,7 @@
-"""Commands that are told to end, by Ctrl-C, SIGTERM or SIGHUP, give back what they hold and leave files whole."""
+"""Commands that are told to end, by Ctrl-C, SIGTERM or SIGHUP, give back what they hold and leave files whole.
+
+Those whose reader or terminal goes away finish what they do; a closed terminal tells them to end by SIGHUP, too.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
-def told(directory: Path, asked: list[tuple[list[str], int, int]]) -> list[dict[str, Any]]:
+def told(directory: Path, asked: list[tuple[list[str], int | str, int]]) -> list[dict[str, Any]]:
     done = subprocess.run(
         [sys.executable, driver, str(directory), json.dumps(asked)], capture_output=True, text=True, check=False
     )
@@ -102,3 +105,55 @@ def test_commands_that_are_told_to_end_leave_files_whole(directory: Path) -> Non
         assert found["files"].keys() <= before.keys() | done.keys(), what
         assert before.keys() <= found["files"].keys(), what
     assert ended >= 0.9 * len(asked)
+
+
+PRINTERS = {"ls", "cat"}  # which do nothing but print
+
+
+@pytest.mark.parametrize("end", ["pipe", "terminal"])
+def test_commands_whose_reader_goes_away_finish_or_end(directory: Path, end: str) -> None:
+    words = [command.split() for command in COMMANDS]
+    whole = told(directory, [(one, signal.SIGTERM, 0) for one in words])
+    chance = random.Random(f"{end} 5")
+    cases_of = [(one, found) for one, found in zip(words, whole, strict=True) for _ in range(ROUNDS)]
+    asked: list[tuple[list[str], int | str, int]] = []
+    asked += [(one, end, chance.randint(1, found["touches"])) for one, found in cases_of]
+    for (one, done), (_, _, touch), found in zip(cases_of, asked, told(directory, asked), strict=True):
+        what = (" ".join(one), end, touch, found["code"], found["wrong"])
+        assert found["wrong"] == {}, what
+        if end == "terminal" and found["touches"] >= touch:
+            assert found["code"] == 129, what
+            assert found["files"].keys() <= {*done["files"]}, what
+        elif one[1] in PRINTERS:
+            assert found["code"] in (0, 141), what
+        else:
+            assert found["code"] == 0, what
+            assert found["files"].keys() == done["files"].keys(), what
+
+
+@pytest.mark.parametrize("stream", ["pipe", "terminal"])
+def test_follow_ends_with_its_reader(directory: Path, stream: str) -> None:
+    """Without a commit that it could print."""
+    ours, theirs = os.pipe() if stream == "pipe" else os.openpty()
+    ignored = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    code = f"{ignored}; import sys; from h5burst.cli import main; sys.exit(main())"
+    words = [sys.executable, "-c", code, "follow", str(directory / "results" / "b.h5"), "--since", "0"]
+    with subprocess.Popen(words, stdout=theirs, stderr=subprocess.PIPE, text=True) as process:
+        os.close(theirs)
+        assert os.read(ours, 1)
+        os.close(ours)
+        assert process.wait(60) == 141
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("package", ["h5burst", "hdmea", "scpstore"])
+def test_ctrl_c_while_modules_are_imported_shows_no_traceback(package: str) -> None:
+    code = f"""
+import signal, sys
+sys.addaudithook(lambda event, given: event == "import" and given[0] == "typer" and signal.raise_signal(signal.SIGINT))
+from h5burst.starting import {package} as main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")

@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import re
+import select
 import signal
 import sys
 import threading
@@ -34,7 +35,7 @@ EPILOG = (
 SETTINGS = {"help_option_names": ["-h", "--help"]}  # of an app and all its commands
 _GLOBAL = ("--debug", "--json", "--quiet")
 _INTERRUPTED = 130  # exit code after Ctrl-C, which typer gives, too
-_NO_READER = 141  # exit code of what SIGPIPE ends
+NO_READER = 141  # exit code of what SIGPIPE ends
 _AGAIN_S = 0.01  # after which an interruption that was dropped is raised again
 _GONE = {errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF, errno.ECONNRESET}  # what a stream that went away raises
 
@@ -135,6 +136,18 @@ def lasting_streams() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
+def is_reader_gone() -> bool:
+    """True where nobody will read what is printed, as far as that shows before it is printed."""
+    if not hasattr(select, "poll") or sys.stdout is None:
+        return False
+    poll = select.poll()
+    try:
+        poll.register(sys.stdout.fileno(), 0)
+        return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+    except (OSError, ValueError):  # a stream that is no file of the system
+        return False
+
+
 def one_line_warnings() -> None:
     """Warnings on a terminal: the message alone, without the source line that raised it."""
     warnings.showwarning = lambda message, *_args, **_kwargs: print(f"warning: {message}", file=sys.stderr)
@@ -204,12 +217,27 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
         _never_fail_to_print()
         with lasting_streams(), _ended_by_signals(told):
             code = _run(app, sys.argv[1:] if arguments is None else arguments, told)
-            if code != _INTERRUPTED:
-                return code
     except KeyboardInterrupt:  # before the command began, or behind its end
-        pass
-    print("interrupted" if not told.is_told else f"ended by {signal.Signals(told.signal).name}", file=sys.stderr)
-    return 128 + told.signal
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        code = 128 + told.signal
+        said = "interrupted" if not told.is_told else f"ended by {signal.Signals(told.signal).name}"
+    else:
+        said = ""
+    _print_last(said)
+    return code
+
+
+def _print_last(line: str) -> None:
+    """Print a line on standard error, and what both streams hold: at Python's end a lost reader is an error."""
+    output.ends_with_reader = False
+    with lasting_streams():
+        if line:
+            print(line, file=sys.stderr)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # a full disk: Python's end says so; or a closed stream
+                if stream is not None:
+                    stream.flush()
 
 
 def _run(app: typer.Typer, given: list[str], told: _Told) -> int:
@@ -233,7 +261,7 @@ def _code_of(app: typer.Typer, words: list[str], told: _Told) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except _ReaderGoneError:
-        code = _NO_READER
+        code = NO_READER
     except Exception as error:  # the outermost frame: every error ends here as one line
         if told.is_told:  # such as a call that the signal has interrupted
             return _INTERRUPTED

@@ -82,6 +82,11 @@ def follow(path: str | os.PathLike[str], since: int | None = None, timeout: floa
     ...     print(item.commit.message, item.paths)
     reviewed ('/',)
     """
+    return (item for item in looks(path, since, timeout) if item is not None)
+
+
+def looks(path: str | os.PathLike[str], since: int | None, timeout: float | None) -> Iterator[Followed | None]:
+    """As `follow`, and None behind each look that found nothing."""
     watch = _Watch(os.path.abspath(path), since)
     pause, last = _SHORTEST_S, time.monotonic()
     while True:
@@ -94,6 +99,7 @@ def follow(path: str | os.PathLike[str], since: int | None = None, timeout: floa
             continue
         if timeout is not None and time.monotonic() - last >= timeout:
             return
+        yield None
         time.sleep(pause)
         pause = min(_LONGEST_S, pause * _GROWTH)
 

@@ -1,4 +1,4 @@
-"""The library of faults (`tests/h5burst/runtime/faults.c`), built once, to be preloaded into processes under test."""
+"""Libraries to preload into processes under test, built once, such as that of faults (`h5burst/runtime/faults.c`)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SOURCE = Path(__file__).parents[1] / "h5burst" / "runtime" / "faults.c"
 
 
 @functools.cache
-def library() -> Path:
+def library(source: Path = SOURCE) -> Path:
     """The built library; skips the test where there is no compiler, or no preloading."""
     if os.uname().sysname != "Linux":
         pytest.skip("preloads a library, as Linux does")
     built = Path(tempfile.mkdtemp(prefix="h5burst-faults-")) / "faults.so"
     try:
-        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", built, SOURCE, "-ldl"], check=True)
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-fno-builtin", "-o", built, source, "-ldl"], check=True)
     except FileNotFoundError:
         pytest.skip("needs a C compiler")
     return built

@@ -1,6 +1,7 @@
 """Commands that are told to end while they touch files: `python told_to_end.py DIRECTORY CASES` prints what follows.
 
-CASES: a JSON list of [words of the command, number of the signal, number of the touch before which it comes]. Each
+CASES: a JSON list of [words of the command, number of the signal, number of the touch before which it comes]. In the
+place of a signal: "pipe", whose reader ends, or "terminal", which is closed; both streams lead there. Each
 runs in a fork of this process, in a copy of DIRECTORY. Prints a JSON list of {"code", "touches", "error", "files"}.
 """
 
@@ -10,10 +11,12 @@ import hashlib
 import itertools
 import json
 import os
+import select
 import shutil
 import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,33 @@ APPS = {"hdmea": hdmea.cli.app, "h5burst": h5burst.cli.app, "scptensor": scpstor
 TOUCHES = {"open", "os.rename", "os.remove", "os.truncate", "os.mkdir"}
 
 
-def run(words: list[str], number: int, before: int, here: Path) -> None:
+class Reader:
+    """Reads what a command prints, as a program behind a pipe or a terminal does, until it ends."""
+
+    def __init__(self, kind: str) -> None:
+        import fcntl
+        import termios
+
+        self.end, self.stream = os.pipe() if kind == "pipe" else os.openpty()
+        if kind == "terminal":
+            os.setsid()
+            fcntl.ioctl(self.stream, termios.TIOCSCTTY, 0)  # SIGHUP comes when it is closed
+        self.ends = threading.Event()
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def read(self) -> None:
+        while not self.ends.is_set():
+            if select.select([self.end], [], [], 0.001)[0]:
+                os.read(self.end, 1 << 16)
+        os.close(self.end)
+
+    def close(self) -> None:
+        self.ends.set()
+        self.thread.join()
+
+
+def run(words: list[str], number: int | str, before: int, here: Path) -> None:
     """The command, in a child: it leaves its exit code and the number of touches in files beside the directory."""
     os.chdir(here)
     touches = itertools.count(1)  # in whichever thread: `next` takes one whole
@@ -34,14 +63,22 @@ def run(words: list[str], number: int, before: int, here: Path) -> None:
     def touched(event: str, arguments: tuple[Any, ...]) -> None:
         is_touch = event in TOUCHES and any(is_below(argument, here) for argument in arguments)
         if is_touch and next(touches) == before:
-            signal.raise_signal(number)
+            signal.raise_signal(number) if isinstance(number, int) else reader.close()
 
     sys.stdout = here.with_suffix(".out").open("w")
     sys.stderr = here.with_suffix(".err").open("w")
+    if isinstance(number, str):
+        reader = Reader(number)
+        os.dup2(reader.stream, 1)
+        os.dup2(reader.stream, 2)
+        os.close(reader.stream)
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     sys.addaudithook(touched)
     program, *rest = words
     code = console.run(APPS[program], rest)
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # as Python does at its end, where a failure gives another exit code
     here.with_suffix(".code").write_text(json.dumps([code, next(touches) - 1]))
 
 
@@ -54,7 +91,7 @@ def hashes(directory: Path) -> dict[str, str]:
     return {str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def outcome(case: tuple[list[str], int, int], directory: Path, temporary: Path) -> dict[str, Any]:
+def outcome(case: tuple[list[str], int | str, int], directory: Path, temporary: Path) -> dict[str, Any]:
     here = temporary / "case"
     shutil.copytree(directory, here)
     child = os.fork()

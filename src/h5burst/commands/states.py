@@ -130,9 +130,13 @@ def follow(
     Examples:
       h5burst follow results/simulated.h5 --since 0 --timeout 1
     """
-    import h5burst
+    from h5burst.following import looks
 
     output.ends_with_reader = True
-    for item in h5burst.follow(file, since, timeout):
+    for item in looks(file, since, timeout):
+        if item is None:
+            if console.is_reader_gone():
+                raise typer.Exit(console.NO_READER)
+            continue
         output.say(console.shown(item))
         output.line({"commit": dataclasses.asdict(item.commit), "paths": item.paths})

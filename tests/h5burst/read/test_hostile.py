@@ -24,6 +24,7 @@ from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import MAX_DEPTH, Array, Group, Reference, Storage
 from h5burst.read.libhdf5_worker import client, libhdf5, worker
 from reference.hdf5_reading import differences, read_plainly
+from support.faulty import library
 
 HERE = Path(__file__).parent
 WHOLE = os.environ.get("H5BURST_WHOLE") == "1"
@@ -412,3 +413,19 @@ def test_the_time_for_an_answer_grows_with_the_objects_that_it_tells_of(
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: seconds.append(limits[0]))
     worker._time_limit(str(tmp_path / "a.h5"))(50_000)
     assert seconds[1] - seconds[0] == 100
+
+
+def test_a_header_without_messages_copies_nothing_from_nowhere(tmp_path: Path) -> None:
+    """Of version 1, and the first that is read: there is no room for messages yet."""
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        root = h5py.h5o.get_info(file.id).addr
+    data = bytearray((tmp_path / "file.h5").read_bytes())
+    assert data[root] == 1
+    data[root + 2 : root + 4] = bytes(2)  # number of messages
+    data[root + 8 : root + 12] = bytes(4)  # their bytes
+    (tmp_path / "file.h5").write_bytes(data)
+    code = f"import h5burst; print(h5burst.verify({str(tmp_path / 'file.h5')!r}))"
+    environment = {**os.environ, "LD_PRELOAD": str(library(Path(__file__).with_name("null_copies.c")))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    assert done.stdout
