@@ -37,6 +37,7 @@ from h5burst.write.sink import Sink
 __all__ = ["NeedsLibhdf5Error", "complete", "write"]
 
 _PLANS_KEPT = 1024
+_DEFAULT = Storage()
 ChunkLookup: TypeAlias = "Callable[[Any, chunks.ChunkPlan], np.ndarray[Any, np.dtype[np.uint64]] | None]"
 
 
@@ -115,7 +116,7 @@ class _Arrays:
     def compact_limit(self, requested: Storage | None) -> int:
         """Bytes up to which an array is in its header."""
         wanted = storage_of(requested, self._storage)
-        codecs.check_codec(wanted or Storage())  # is an error for small arrays, too
+        codecs.check_codec(wanted or _DEFAULT)  # is an error for small arrays, too
         return chunks.compact_limit(wanted)
 
     def plan(self, data: Any, requested: Storage | None) -> chunks.ChunkPlan:
