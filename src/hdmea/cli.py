@@ -213,16 +213,16 @@ def run(
     if directory is None and not (cmcr or cmtr or spikes):
         raise ConfigurationError("name a recording: hdmea run DIRECTORY, or the options --cmcr, --cmtr or --spikes")
     problems, request = Problems(), _Request()
-    found = Inputs(cmcr, cmtr, playlist, playlist_file, movie_lengths, stimuli, configs)
+    inputs = Inputs(cmcr, cmtr, playlist, playlist_file, movie_lengths, stimuli, configs)
     if directory is not None:
         if spikes is not None:
             raise typer.BadParameter("a directory is for .cmcr and .cmtr files: leave it away with --spikes")
         with problems.noting():
-            found = find_inputs(directory, found)
-            output.progress(f"found {found}")
-            if found.cmtr is None:
+            inputs = find_inputs(directory, inputs)
+            output.progress(f"found {inputs}")
+            if inputs.cmtr is None:
                 logging.warning("no sorted spikes (.cmtr) in %s, so no units: --cmtr names the file", directory)
-            if found.cmcr is None:
+            if inputs.cmcr is None:
                 logging.warning("no raw recording (.cmcr) in %s, so no frame pulses: --cmcr names the file", directory)
     are_found = not problems
     with problems.noting():
@@ -231,17 +231,17 @@ def run(
     if steps:
         request.names = [name.strip() for name in steps.split(",")]
     with problems.noting():
-        files = {"playlist_file_path": found.playlist_file, "movie_length_file_path": found.movie_lengths}
-        directories = {"stimuli_dir": found.stimuli, "config_dir": found.configs}
-        for step, own in parameters_of([], {**files, **directories}).items():
-            request.parameters.setdefault(step, {}).update(own)
+        files = {"playlist_file_path": inputs.playlist_file, "movie_length_file_path": inputs.movie_lengths}
+        directories = {"stimuli_dir": inputs.stimuli, "config_dir": inputs.configs}
+        for step, arguments in parameters_of([], {**files, **directories}).items():
+            request.parameters.setdefault(step, {}).update(arguments)
     with problems.noting():  # apart, so that what is wrong here does not hide the files
-        for step, own in parameters_of(set_ or [], {}).items():
-            request.parameters.setdefault(step, {}).update(own)
+        for step, arguments in parameters_of(set_ or [], {}).items():
+            request.parameters.setdefault(step, {}).update(arguments)
     row = None
     if are_found:
-        row = {"cmcr": found.cmcr, "cmtr": found.cmtr, "spikes": spikes, "dataset_id": dataset_id}
-        row["playlist"] = found.playlist
+        row = {"cmcr": inputs.cmcr, "cmtr": inputs.cmtr, "spikes": spikes, "dataset_id": dataset_id}
+        row["playlist"] = inputs.playlist
     request.page = page
     prepared = _prepared(row, request, output_dir, memory_budget, compression, overwrite, import_ or (), problems)
     _run_steps(*prepared, overwrite=overwrite, compression=compression, page=page)
@@ -325,7 +325,7 @@ def _run_steps(
             output.progress(f"{step.name}: {seconds[step.name]:.2f} s")
         path = session.save(overwrite=overwrite, compression=compression)
         summary = _summary(session)
-    sections, features, warnings = (counted(len(summary[what]), what) for what in ("sections", "features", "warnings"))
+    sections, features, warnings = (counted(len(summary[kind]), kind) for kind in ("sections", "features", "warnings"))
     names = f" ({', '.join(summary['features'])})" if summary["features"] else ""
     output.progress(f"{counted(summary['units'], 'units')}, {sections}, {features}{names}, {warnings}")
     output.say(path)
@@ -369,14 +369,14 @@ def annotate(
     from hdmea.io import annotate as annotate_file
 
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.ERROR if output.quiet else logging.WARNING)
-    found: dict[str, bool] = {}
+    annotated: dict[str, bool] = {}
     for file in recording_files(files):
-        found[str(file)] = annotate_file(
+        annotated[str(file)] = annotate_file(
             table, console.existing_file(file), recording_column=recording_column, unit_column=unit_column, force=force
         )
-        output.say(f"{file}: {'annotated' if found[str(file)] else 'no row'}")
-    output.result(found)
-    raise typer.Exit(int(not all(found.values())))
+        output.say(f"{file}: {'annotated' if annotated[str(file)] else 'no row'}")
+    output.result(annotated)
+    raise typer.Exit(int(not all(annotated.values())))
 
 
 def verify(

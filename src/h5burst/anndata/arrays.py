@@ -202,9 +202,9 @@ def as_text(stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             return stored
     elif stored.dtype.kind != "S":
         raise ValueError(f"its dataset holds {stored.dtype}, not text")
-    made: np.ndarray[Any, Any] = np.empty(stored.shape, object)
-    made.reshape(-1)[:] = list(_decoded(stored))
-    return made
+    texts: np.ndarray[Any, Any] = np.empty(stored.shape, object)
+    texts.reshape(-1)[:] = list(_decoded(stored))
+    return texts
 
 
 def _decoded(stored: np.ndarray[Any, Any]) -> Iterator[str]:
@@ -220,10 +220,10 @@ def decode_records(stored: np.ndarray[Any, Any]) -> Any:
     formats: list[tuple[str, Any]] = []
     for name, (dtype, *_) in fields.items():
         formats.append((name, f"U{dtype.itemsize}" if dtype.kind == "S" else dtype))
-    made = np.empty(stored.shape, np.dtype(formats))
+    records = np.empty(stored.shape, np.dtype(formats))
     for name, (dtype, *_) in fields.items():
-        made[name] = as_text(stored[name]) if dtype.kind in "OS" else stored[name]
-    return made
+        records[name] = as_text(stored[name]) if dtype.kind in "OS" else stored[name]
+    return records
 
 
 def unmarked_array(stored: np.ndarray[Any, Any]) -> Any:

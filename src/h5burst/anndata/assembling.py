@@ -98,10 +98,10 @@ class InOrder:
 
     def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Rows [start, stop), in memory of their own."""
-        made = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        out = np.empty((stop - start, *self.shape[1:]), self.dtype)
         for first, part in self.parts(start, stop):
-            made[first - start : first - start + len(part)] = part
-        return made
+            out[first - start : first - start + len(part)] = part
+        return out
 
 
 class JoinedRows:
@@ -128,12 +128,12 @@ class JoinedRows:
 
     def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Rows [start, stop)."""
-        made = np.empty((stop - start, self.shape[1]), self.dtype)
+        rows_out = np.empty((stop - start, self.shape[1]), self.dtype)
         for number in range(*_overlapping(self._starts, start, stop)):
             piece, _ = self._pieces[number]
             before = int(self._starts[number])
             first, last = max(start, before), min(stop, int(self._starts[number + 1]))
-            out = made[first - start : last - start]
+            out = rows_out[first - start : last - start]
             in_order = self._in_order[number]
             if in_order is None:
                 out[:] = self._fill
@@ -143,9 +143,9 @@ class JoinedRows:
                 self._put(gathered.parts(first - before, last - before), piece.columns, out)
                 continue
             for begin, rows in in_order.parts(first - before, last - before):
-                place = begin - (first - before)
-                self._put(rows, piece.columns, out[place : place + len(rows)])
-        return made
+                first_row = begin - (first - before)
+                self._put(rows, piece.columns, out[first_row : first_row + len(rows)])
+        return rows_out
 
     def _put(self, rows: np.ndarray[Any, Any], columns: IntArray | None, out: np.ndarray[Any, Any]) -> None:
         if columns is None:
@@ -182,10 +182,10 @@ class _Gathered:
     edges: where part n of the array begins and ends; wanted: the parts, in order.
     """
 
-    def __init__(self, array: Any, edges: IntArray, wanted: IntArray) -> None:
-        self._array, self._edges, self._wanted = array, edges, wanted
+    def __init__(self, array: Any, edges: IntArray, wanted_numbers: IntArray) -> None:
+        self._array, self._edges, self._wanted = array, edges, wanted_numbers
         self._bytes = max(1, int(np.prod(array.shape[1:])) * np.dtype(array.dtype).itemsize)  # of an element of axis 0
-        lengths = edges[wanted + 1] - edges[wanted]
+        lengths = edges[wanted_numbers + 1] - edges[wanted_numbers]
         self._ends = np.concatenate([[0], np.cumsum(lengths)])
         self._block = (0, 0, np.empty((0, *array.shape[1:]), array.dtype))
 
@@ -207,18 +207,20 @@ class _Gathered:
             return pieces[0]
         return np.concatenate(pieces) if pieces else np.empty((0, *self._array.shape[1:]), self._array.dtype)
 
-    def _read(self, wanted: IntArray) -> np.ndarray[Any, Any]:
-        places, back = np.unique(wanted, return_inverse=True)
+    def _read(self, wanted_numbers: IntArray) -> np.ndarray[Any, Any]:
+        places, back = np.unique(wanted_numbers, return_inverse=True)
         starts, stops = self._edges[places], self._edges[places + 1]
         lengths = stops - starts
         to = np.concatenate([[0], np.cumsum(lengths)])
-        made = np.empty((int(to[-1]), *self._array.shape[1:]), self._array.dtype)
+        gathered = np.empty((int(to[-1]), *self._array.shape[1:]), self._array.dtype)
         for run in self._runs(starts, stops):
             first = int(starts[run.start])
             block = np.asarray(self._array[first : int(stops[run.stop - 1])])
-            taken = block[_ranges(starts[run] - first, lengths[run])] if len(block) != lengths[run].sum() else block
-            made[int(to[run.start]) : int(to[run.stop])] = taken
-        return made if np.array_equal(places, wanted) else made[_ranges(to[:-1][back], lengths[back])]
+            entries_of = (
+                block[_ranges(starts[run] - first, lengths[run])] if len(block) != lengths[run].sum() else block
+            )
+            gathered[int(to[run.start]) : int(to[run.stop])] = entries_of
+        return gathered if np.array_equal(places, wanted_numbers) else gathered[_ranges(to[:-1][back], lengths[back])]
 
     def _runs(self, starts: IntArray, stops: IntArray) -> Iterator[slice]:
         """Parts that are read in one request: near to each other, and not more than a block."""
@@ -234,9 +236,9 @@ class _Gathered:
 
 def _ranges(starts: IntArray, lengths: IntArray) -> IntArray:
     """The numbers from each start on, so many, one after the other."""
-    made: IntArray = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
-    made += np.arange(len(made))
-    return made
+    numbers: IntArray = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    numbers += np.arange(len(numbers))
+    return numbers
 
 
 def _overlapping(starts: IntArray, start: int, stop: int) -> tuple[int, int]:
@@ -284,14 +286,14 @@ class _Entries:
 
     def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Entries [start, stop)."""
-        starts, made = self._rows.entry_starts, np.empty(stop - start, self.dtype)
+        starts, out = self._rows.entry_starts, np.empty(stop - start, self.dtype)
         for number in range(*_overlapping(starts, start, stop)):
             before = int(starts[number])
             first, last = max(start, before), min(stop, int(starts[number + 1]))
             if first < last:
                 piece = self._rows.pieces[number]
-                made[first - start : last - start] = piece.entries(self._name, first - before, last - before)
-        return made
+                out[first - start : last - start] = piece.entries(self._name, first - before, last - before)
+        return out
 
 
 class _Remembered:
@@ -332,9 +334,9 @@ class _SparsePiece:
             return
         self.data, self.indices, self._indptr, columns = csr_arrays(piece.matrix)
         if piece.columns is not None:
-            known = piece.columns >= 0
+            is_kept = piece.columns >= 0
             self._places = np.full(columns, -1, self.indices.dtype)
-            self._places[piece.columns[known]] = np.flatnonzero(known)
+            self._places[piece.columns[is_kept]] = np.flatnonzero(is_kept)
             self._drops = bool((self._places < 0).any())
             if not self._drops and np.array_equal(self._places, np.arange(columns)):
                 self._places = None
@@ -376,8 +378,8 @@ class _SparsePiece:
     def entries(self, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Of the entries that are left, [start, stop) of the array "data" or "indices"."""
         if self._rows is None and not self._drops:
-            found = self._ahead(name, start, stop)
-            return found if self._places is None or name == "data" else self._placed(found)
+            entries_ahead = self._ahead(name, start, stop)
+            return entries_ahead if self._places is None or name == "data" else self._placed(entries_ahead)
         if self._remembered is not None and name == "indices":
             return self._remembered.columns(start, stop, self.indices.dtype)
         first = int(np.searchsorted(self.edges, start, "right")) - 1
@@ -427,8 +429,8 @@ def csr_arrays(matrix: Any) -> tuple[Any, Any, IntArray, int]:
         matrix = sparse_matrix(matrix, "csc").tocsr()
     elif not sp.issparse(matrix):
         matrix = _sparse_of(_data_of(matrix))
-    made = matrix.tocsr()
-    return made.data, made.indices, made.indptr.astype(np.int64), made.shape[1]
+    csr = matrix.tocsr()
+    return csr.data, csr.indices, csr.indptr.astype(np.int64), csr.shape[1]
 
 
 def stored_data(group: Group, name: str) -> Any:

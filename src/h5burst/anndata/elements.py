@@ -158,17 +158,19 @@ def register(kind: _Kind) -> _Kind:
     if not (isinstance(kind, type) and issubclass(kind, Element)):
         raise TypeError(f"an element is a class derived from Element, not {kind!r}")
     writes, reads = kind.encode is not Element.encode, kind.decode is not Element.decode
-    known = _readers.get(kind.encoding())
-    if reads and known is not None and _place(type(known)) != _place(kind):
-        raise ValueError(f"the encoding {kind.name!r} of version {kind.version!r} is that of {type(known).__name__}")
+    registered = _readers.get(kind.encoding())
+    if reads and registered is not None and _place(type(registered)) != _place(kind):
+        raise ValueError(
+            f"the encoding {kind.name!r} of version {kind.version!r} is that of {type(registered).__name__}"
+        )
     if writes and reads and not kind.name:
         raise ValueError(f"{kind.__name__} has no name, by which its elements are found in a file")
-    made = kind()
+    instance = kind()
     _writers[:] = [writer for writer in _writers if _place(type(writer)) != _place(kind)]  # defined once more
     if writes:
-        _writers.append(made)
+        _writers.append(instance)
     if reads:
-        _readers[kind.encoding()] = made
+        _readers[kind.encoding()] = instance
     return kind
 
 
@@ -230,9 +232,9 @@ class Decoder:
         except (KeyError, IndexError, TypeError, ValueError) as error:
             if str(error).startswith(f"{self.path}: "):  # an element below it is of unknown encoding
                 raise
-            what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+            problem_of = f"there is no {error}" if isinstance(error, KeyError) else str(error)
             name = encoding_of(node).name
-            problem = f"it is not what its encoding {name!r} says: {what}" if name != NONE.name else what
+            problem = f"it is not what its encoding {name!r} says: {problem_of}" if name != NONE.name else problem_of
             raise CorruptFileError(self.path, f"/{where}: {problem}", [(f"/{where}", problem)]) from error
 
 

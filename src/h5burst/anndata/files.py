@@ -180,8 +180,8 @@ def check_root(root: Group, path: str) -> None:
         raise ValueError(f"{path} is not an AnnData file, but one of the encoding {encoding.name!r}{advice}")
     if encoding == spec.NONE and not {"obs", "var"} & set(root.children):
         raise ValueError(f"{path} is not an AnnData file: it has neither obs nor var")
-    known = {"X", "obs", "var", "raw", *spec.MAPPINGS, "raw.X", "raw.var", "raw.varm"}
-    unknown = [name for name in root.children if name not in known and not name.startswith("__")]
+    names = {"X", "obs", "var", "raw", *spec.MAPPINGS, "raw.X", "raw.var", "raw.varm"}
+    unknown = [name for name in root.children if name not in names and not name.startswith("__")]
     if unknown:
         message = f"{path}: {', '.join(unknown[:5])} at its top is not a part of AnnData, and is not read"
         warnings.warn(message, UserWarning, stacklevel=3)

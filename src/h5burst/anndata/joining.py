@@ -42,14 +42,14 @@ class Opened:
     @property
     def layers(self) -> dict[str, Node]:
         """The layers by name, in the file."""
-        found = self.root.children.get("layers")
-        return dict(found.children) if isinstance(found, Group) else {}
+        layers = self.root.children.get("layers")
+        return dict(layers.children) if isinstance(layers, Group) else {}
 
     @property
     def raw(self) -> Group | None:
         """The group of raw; None where there is none."""
-        found = self.root.children.get("raw")
-        return found if isinstance(found, Group) and "X" in found.children else None
+        raw = self.root.children.get("raw")
+        return raw if isinstance(raw, Group) and "X" in raw.children else None
 
     def raw_rest(self) -> Any:
         """An object of var and varm of raw, without values."""
@@ -59,9 +59,11 @@ class Opened:
     def check(self, name: str, node: Node, shape: tuple[int, int]) -> None:
         """Raise `CorruptFileError` for a matrix of another shape, or one that is none."""
         stored = node.attrs.get(spec.SHAPE) if isinstance(node, Group) else getattr(node.data, "shape", ())
-        found = tuple(int(length) for length in np.asarray(stored if stored is not None else ()).reshape(-1))
-        if found != shape or (isinstance(node, Group) and not (Csr.is_of(node) or Csc.is_of(node))):
-            problem = f"it is no matrix of shape {shape}, but {spec.encoding_of(node).name or 'array'} of {found}"
+        stored_shape = tuple(int(length) for length in np.asarray(stored if stored is not None else ()).reshape(-1))
+        if stored_shape != shape or (isinstance(node, Group) and not (Csr.is_of(node) or Csc.is_of(node))):
+            problem = (
+                f"it is no matrix of shape {shape}, but {spec.encoding_of(node).name or 'array'} of {stored_shape}"
+            )
             raise CorruptFileError(self.path, f"/{name}: {problem}", [(f"/{name}", problem)])
 
 
@@ -77,12 +79,12 @@ def opened(path: str | os.PathLike[str]) -> Opened:
         rest = anndata.AnnData(**object_parts(decoder, root, lambda part: part not in _LEFT))
     except (ValueError, TypeError, IndexError) as error:
         raise CorruptFileError(name, f"its parts are not those of one object: {str(error).rstrip('.')}") from error
-    made = Opened(name, root, rest, decoder)
+    file = Opened(name, root, rest, decoder)
     shape = (rest.n_obs, rest.n_vars)
-    for where, node in (("X", root.children.get("X")), *((f"layers/{key}", n) for key, n in made.layers.items())):
+    for where, node in (("X", root.children.get("X")), *((f"layers/{key}", n) for key, n in file.layers.items())):
         if node is not None and not Null.is_of(node):
-            made.check(where, node, shape)
-    return made
+            file.check(where, node, shape)
+    return file
 
 
 @contextmanager
@@ -167,17 +169,17 @@ def concat(
 
 
 def _joined(files: Sequence[Opened], storage: Storage, options: Mapping[str, Any]) -> Group:
-    made = anndata.concat([file.rest for file in files], **options)
-    root = _encoded(made, "", storage)
+    whole_object = anndata.concat([file.rest for file in files], **options)
+    root = _encoded(whole_object, "", storage)
     fill = options.get("fill_value")
-    columns = [_columns(file.rest.var_names, made.var_names) for file in files]
+    columns = [_columns(file.rest.var_names, whole_object.var_names) for file in files]
 
     def below_each_other(nodes: Sequence[Node | None]) -> Node:
         pieces = [
             Piece(node, file.rest.n_obs, columns=places)
             for node, file, places in zip(nodes, files, columns, strict=True)
         ]
-        return assembled(pieces, made.n_vars, storage, fill)
+        return assembled(pieces, whole_object.n_vars, storage, fill)
 
     values = [_matrix_of(file.root.children.get("X")) for file in files]
     if any(value is not None for value in values):
@@ -196,19 +198,19 @@ def _joined(files: Sequence[Opened], storage: Storage, options: Mapping[str, Any
 def _joined_raw(files: Sequence[Opened], storage: Storage, options: Mapping[str, Any]) -> Group:
     rests = [file.raw_rest() for file in files]
     kept = {name: value for name, value in options.items() if name in ("join", "label", "keys", "index_unique")}
-    made = anndata.concat(rests, **kept)
+    whole_object = anndata.concat(rests, **kept)
     pieces = []
     for file, rest in zip(files, rests, strict=True):
         node = file.root.children["raw"].children["X"]  # type: ignore[union-attr]
         file.check("raw/X", node, rest.shape)
-        pieces.append(Piece(node, rest.n_obs, columns=_columns(rest.var_names, made.var_names)))
-    whole = _encoded(made, "raw", storage)
-    parts: dict[str, Node] = {"X": assembled(pieces, made.n_vars, storage, options.get("fill_value"))}
+        pieces.append(Piece(node, rest.n_obs, columns=_columns(rest.var_names, whole_object.var_names)))
+    whole = _encoded(whole_object, "raw", storage)
+    parts: dict[str, Node] = {"X": assembled(pieces, whole_object.n_vars, storage, options.get("fill_value"))}
     return RawObject.marked(Group({**parts, "var": whole.children["var"], "varm": whole.children["varm"]}))
 
 
-def _encoded(made: Any, where: str, storage: Storage) -> Group:
-    return AnnDataObject().tree(made, where, Encoder(storage))
+def _encoded(whole_object: Any, where: str, storage: Storage) -> Group:
+    return AnnDataObject().tree(whole_object, where, Encoder(storage))
 
 
 def _names(layers: Sequence[Mapping[str, Any]], join: str) -> list[str]:
@@ -271,18 +273,18 @@ def subset(
     file = opened(path)
     row_places = _places(rows, file.rest.obs_names, "rows")
     column_places = _places(columns, file.rest.var_names, "columns")
-    made = file.rest[
+    part_object = file.rest[
         slice(None) if row_places is None else row_places, slice(None) if column_places is None else column_places
     ].copy()
-    root = _encoded(made, "", storage)
+    root = _encoded(part_object, "", storage)
 
     def part(node: Node, width: int, of_columns: Any) -> Node:
-        return assembled([Piece(node, made.n_obs, row_places, of_columns)], width, storage)
+        return assembled([Piece(node, part_object.n_obs, row_places, of_columns)], width, storage)
 
     with naming_damage(file.path):
         if (X := _matrix_of(file.root.children.get("X"))) is not None:
-            root.children["X"] = part(X, made.n_vars, column_places)
-        layers = {name: part(node, made.n_vars, column_places) for name, node in file.layers.items()}
+            root.children["X"] = part(X, part_object.n_vars, column_places)
+        layers = {name: part(node, part_object.n_vars, column_places) for name, node in file.layers.items()}
         root.children["layers"] = Dictionary.marked(Group(dict(layers)))
         if file.raw is not None:
             root.children["raw"] = _raw_part(file, lambda node, width: part(node, width, None))
@@ -299,38 +301,38 @@ def _raw_part(file: Opened, part: Callable[[Node, int], Node]) -> Group:
 
 def _in_memory(nodes: Mapping[str, Node]) -> dict[str, Node]:
     """Nodes of a file as they are, read."""
-    made: dict[str, Node] = {}
+    loaded: dict[str, Node] = {}
     for name, node in nodes.items():
         if isinstance(node, Group):
-            made[name] = Group(_in_memory(node.children), dict(node.attrs))
+            loaded[name] = Group(_in_memory(node.children), dict(node.attrs))
         else:
-            made[name] = Array(None if node.data is None else np.asarray(node.data), dict(node.attrs))
-    return made
+            loaded[name] = Array(None if node.data is None else np.asarray(node.data), dict(node.attrs))
+    return loaded
 
 
-def _places(chosen: Any, names: pd.Index[Any], what: str) -> np.ndarray[Any, Any] | None:
+def _places(chosen: Any, names: pd.Index[Any], axis: str) -> np.ndarray[Any, Any] | None:
     """Positions of names, whole numbers, a mask or a slice; None for all."""
     if chosen is None or (isinstance(chosen, slice) and chosen == slice(None)):
         return None
     count = len(names)
     if isinstance(chosen, slice):
         return np.arange(count)[chosen]
-    wanted = np.atleast_1d(np.asarray(chosen))
-    if wanted.dtype == bool:
-        if wanted.shape != (count,):
-            raise IndexError(f"{what}: a mask of shape {wanted.shape} does not fit {count} {what}")
-        return np.flatnonzero(wanted)
-    if not wanted.size:
+    requested = np.atleast_1d(np.asarray(chosen))
+    if requested.dtype == bool:
+        if requested.shape != (count,):
+            raise IndexError(f"{axis}: a mask of shape {requested.shape} does not fit {count} {axis}")
+        return np.flatnonzero(requested)
+    if not requested.size:
         return np.zeros(0, np.int64)
-    if wanted.ndim != 1 or wanted.dtype.kind not in "iuOUT":
-        raise IndexError(f"{what} must be names, whole numbers, a mask or a slice, got {wanted.dtype}")
-    if wanted.dtype.kind in "iu":
-        if wanted.min() < -count or wanted.max() >= count:
-            raise IndexError(f"{what} {wanted.min()} to {wanted.max()} are out of bounds for {count} {what}")
-        return np.where(wanted < 0, wanted + count, wanted).astype(np.int64)
+    if requested.ndim != 1 or requested.dtype.kind not in "iuOUT":
+        raise IndexError(f"{axis} must be names, whole numbers, a mask or a slice, got {requested.dtype}")
+    if requested.dtype.kind in "iu":
+        if requested.min() < -count or requested.max() >= count:
+            raise IndexError(f"{axis} {requested.min()} to {requested.max()} are out of bounds for {count} {axis}")
+        return np.where(requested < 0, requested + count, requested).astype(np.int64)
     if not names.is_unique:
-        raise KeyError(f"{what}: the names of the file repeat: give whole numbers")
-    found: np.ndarray[Any, Any] = names.get_indexer(wanted)
-    if (found < 0).any():
-        raise KeyError(f"{what}: there is no {str(wanted[found < 0][0])!r}")
-    return found
+        raise KeyError(f"{axis}: the names of the file repeat: give whole numbers")
+    positions: np.ndarray[Any, Any] = names.get_indexer(requested)
+    if (positions < 0).any():
+        raise KeyError(f"{axis}: there is no {str(requested[positions < 0][0])!r}")
+    return positions

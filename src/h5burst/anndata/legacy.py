@@ -67,13 +67,13 @@ def _restore_categories(parts: dict[str, Any]) -> None:
         return
     for stored in [name for name in uns if name.endswith(_CATEGORIES)]:
         column, categories = stored.removesuffix(_CATEGORIES), np.atleast_1d(np.asarray(uns[stored]))
-        found = False
+        is_restored = False
         for name in ("obs", "var"):
             frame = parts.get(name)
             if frame is None or column not in frame or frame[column].dtype.kind not in "iu":
                 continue
             with suppress(ValueError, TypeError):  # not the categories of this column
                 frame[column] = pd.Categorical.from_codes(frame[column].to_numpy(), categories)
-                found = True
-        if found:
+                is_restored = True
+        if is_restored:
             del uns[stored]

@@ -111,10 +111,10 @@ def sparse_matrix(node: Node, form: str) -> Any:
     data, indices, indptr = (data_of(children[part]) for part in spec.SPARSE_PARTS)
     if len(shape) != 2 or any(part.ndim != 1 for part in (data, indices, indptr)):
         raise ValueError(f"a sparse matrix of the shape {shape}, with parts of other than one axis")
-    made = kind(shape, dtype=data.dtype)
-    made.data, made.indices, made.indptr = data, indices, indptr
-    made.check_format(full_check=True)
-    return made
+    matrix = kind(shape, dtype=data.dtype)
+    matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
+    matrix.check_format(full_check=True)
+    return matrix
 
 
 def stored_node(path: str | os.PathLike[str], name: str, growing: Storage) -> Node | None:

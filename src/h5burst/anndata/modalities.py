@@ -124,17 +124,19 @@ def read_h5mu(path: str | os.PathLike[str]) -> MuData:
     root = read_tree(name)
     modalities = root.children.get(_MOD)
     if not isinstance(modalities, Group):
-        what = spec.encoding_of(root).name or "HDF5"
-        raise ValueError(f"{name} has no modalities: it is a file of {what}, not of MuData")
+        format_name = spec.encoding_of(root).name or "HDF5"
+        raise ValueError(f"{name} has no modalities: it is a file of {format_name}, not of MuData")
     decoder = Decoder(name, root)
     try:
-        found = {key: _modality(decoder, node, key) for key, node in _in_order(modalities).items()}
+        modalities_read = {key: _modality(decoder, node, key) for key, node in _in_order(modalities).items()}
         parts: dict[str, Any] = {}
         for key in ("obs", "var", *_MAPPINGS):
             if key in root.children:
                 parts[key] = decoder.decode(root.children[key], key)
         axis = root.attrs.get(_AXIS)
-        return MuData(found, **parts, **({} if axis is None else {_AXIS: int(np.asarray(axis).reshape(-1)[0])}))
+        return MuData(
+            modalities_read, **parts, **({} if axis is None else {_AXIS: int(np.asarray(axis).reshape(-1)[0])})
+        )
     except CorruptFileError:
         raise
     except (ValueError, TypeError, IndexError, KeyError) as error:
@@ -153,5 +155,5 @@ def _in_order(modalities: Group) -> dict[str, Node]:
     """By name in the order that the file says, if it does."""
     stored = modalities.attrs.get(_ORDER)
     order = [] if stored is None else [spec.text_of(name) for name in np.asarray(stored).reshape(-1)]
-    known = all(name in modalities.children for name in order) and len(order) == len(modalities.children)
-    return {name: modalities.children[name] for name in (order if known else modalities.children)}
+    is_complete = all(name in modalities.children for name in order) and len(order) == len(modalities.children)
+    return {name: modalities.children[name] for name in (order if is_complete else modalities.children)}

@@ -33,8 +33,8 @@ class Dictionary(Element):
         for name in value:
             check_name(name, f"{where}/{name}")
             if "/" in name:
-                what = f"the name {name!r}: with a slash it would be read as a mapping inside another: rename it"
-                raise UnsupportedValueError(what, where)
+                problem = f"the name {name!r}: with a slash it would be read as a mapping inside another: rename it"
+                raise UnsupportedValueError(problem, where)
         kept = {name: item for name, item in value.items() if item is not None or not spec.LEAVES_NONE_OUT}
         return Group({name: encoder.encode(item, f"{where}/{name}") for name, item in kept.items()})
 
@@ -130,10 +130,10 @@ def object_parts(decoder: Decoder, root: Group, keep: Keep, where: str = "") -> 
     """Parts to build an `AnnData` of, by name. keep: which to decode."""
     below = f"{where}/" if where else ""
     names = [name for name in ("X", "obs", "var", *spec.MAPPINGS) if name in root.children and keep(name)]
-    made = {name: _part(decoder, root.children[name], name, below + name) for name in names}
+    parts = {name: _part(decoder, root.children[name], name, below + name) for name in names}
     if "raw" in root.children and keep("raw") and not Null.is_of(root.children["raw"]):
-        made["raw"] = decoder.named(partial(raw_parts, decoder, keep), root.children["raw"], f"{below}raw")
-    return made
+        parts["raw"] = decoder.named(partial(raw_parts, decoder, keep), root.children["raw"], f"{below}raw")
+    return parts
 
 
 def raw_parts(decoder: Decoder, keep: Keep, node: Node, where: str) -> dict[str, Any]:
@@ -145,29 +145,29 @@ def raw_parts(decoder: Decoder, keep: Keep, node: Node, where: str) -> dict[str,
 
 def _part(decoder: Decoder, node: Node, name: str, where: str) -> Any:
     """A part, of the kind that an object takes. Raises `CorruptFileError` for another."""
-    made = decoder.decode(node, where)
-    problem = _part_problem(name, made)
+    decoded = decoder.decode(node, where)
+    problem = _part_problem(name, decoded)
     if problem:
         raise CorruptFileError(decoder.path, f"/{where}: {problem}", [(f"/{where}", problem)])
-    return made
+    return decoded
 
 
-def _part_problem(name: str, made: Any) -> str:
+def _part_problem(name: str, part: Any) -> str:
     """Why an object cannot have such a part; "" where it can."""
-    problem = f"it is {type(made).__name__}, not "
-    if made is None:
+    problem = f"it is {type(part).__name__}, not "
+    if part is None:
         return ""
     if name in ("obs", "var"):
-        return "" if isinstance(made, pd.DataFrame) else f"{problem}a table"
+        return "" if isinstance(part, pd.DataFrame) else f"{problem}a table"
     if name == "X":
-        return "" if np.ndim(made) or sp.issparse(made) else f"{problem}a matrix"
-    is_old = name in ("obsm", "varm") and isinstance(made, np.ndarray) and made.dtype.names is not None  # before 0.7
-    if not isinstance(made, dict):
+        return "" if np.ndim(part) or sp.issparse(part) else f"{problem}a matrix"
+    is_old = name in ("obsm", "varm") and isinstance(part, np.ndarray) and part.dtype.names is not None  # before 0.7
+    if not isinstance(part, dict):
         return "" if is_old else f"{problem}a group of elements"
     if name == "uns":
         return ""
-    wrong = [key for key, value in made.items() if not getattr(value, "shape", ()) and not _is_awkward(value)]
-    return f"its member {wrong[0]!r} is {type(made[wrong[0]]).__name__}, not an array or a table" if wrong else ""
+    wrong = [key for key, value in part.items() if not getattr(value, "shape", ()) and not _is_awkward(value)]
+    return f"its member {wrong[0]!r} is {type(part[wrong[0]]).__name__}, not an array or a table" if wrong else ""
 
 
 # ---------------------------------------------------------------- awkward arrays
@@ -197,11 +197,11 @@ class AwkwardArray(Element):
         children = group_of(node).children
         buffers = {name: np.asarray(decoder.decode(child, f"{where}/{name}")) for name, child in children.items()}
         form, length = spec.text_of(node.attrs["form"]), int(np.asarray(node.attrs["length"]).reshape(-1)[0])
-        made = awkward.from_buffers(form, length, buffers)
-        problem = awkward.validity_error(made)
+        array = awkward.from_buffers(form, length, buffers)
+        problem = awkward.validity_error(array)
         if problem:
             raise ValueError(f"an awkward array: {problem}")
-        return made
+        return array
 
 
 def _is_awkward(value: Any) -> bool:

@@ -45,9 +45,9 @@ def streamed(source: ArraySource) -> Streamed:
     >>> float(read_h5ad("large.h5ad").X.sum())
     500000.0
     """
-    made = np.broadcast_to(np.zeros((), source.dtype), source.shape).view(Streamed)
-    made.source = source
-    return made
+    stand_in = np.broadcast_to(np.zeros((), source.dtype), source.shape).view(Streamed)
+    stand_in.source = source
+    return stand_in
 
 
 class SlicedRows:

@@ -28,13 +28,13 @@ class Frame(Element):
         columns = _checked_columns(value, where)
         index = spec.INDEX if value.index.name is None else value.index.name
         check_name(index, f"{where}: the name of the index")
-        made = Group({}, {spec.COLUMN_ORDER: column_order(columns), spec.INDEX: index})
+        group_made = Group({}, {spec.COLUMN_ORDER: column_order(columns), spec.INDEX: index})
         if index not in columns:
-            _put(made, index, encoder.encode(value.index.array, f"{where}/{index}"), where)
+            _put(group_made, index, encoder.encode(value.index.array, f"{where}/{index}"), where)
         for number, name in enumerate(columns):
             values = value.index.array if name == index else value.iloc[:, number].array
-            _put(made, name, encoder.encode(values, f"{where}/{name}"), where)
-        return made
+            _put(group_made, name, encoder.encode(values, f"{where}/{name}"), where)
+        return group_made
 
     def decode(self, node: Any, where: str, decoder: Decoder) -> pd.DataFrame:
         return _frame(node, lambda name: _child(node, name, where, decoder))
@@ -67,8 +67,8 @@ def columns_of(node: Node) -> list[str]:
 
 def _frame(node: Node, column: Callable[[str], Any]) -> pd.DataFrame:
     columns, index = columns_of(node), spec.text_of(node.attrs[spec.INDEX])
-    made = {name: column(name) for name in columns}
-    frame = pd.DataFrame(made, index=column(index), columns=columns or None)
+    columns_read = {name: column(name) for name in columns}
+    frame = pd.DataFrame(columns_read, index=column(index), columns=columns or None)
     if index != spec.INDEX:
         frame.index.name = index
     return frame
@@ -86,9 +86,9 @@ def _old_column(stored: Node, name: str, where: str, decoder: Decoder) -> Any:
     if not isinstance(target, Reference):
         raise ValueError(f"the categories of {name!r} are not a reference")
     categories = decoder.root[target.path]
-    known = decoder.decode(Array(categories.data, {}), target.path) if isinstance(categories, Array) else None
+    categories_read = decoder.decode(Array(categories.data, {}), target.path) if isinstance(categories, Array) else None
     ordered = bool(np.any(categories.attrs.get(spec.ORDERED, False)))
-    return pd.Categorical.from_codes(np.asarray(values), np.atleast_1d(np.asarray(known)), ordered=ordered)
+    return pd.Categorical.from_codes(np.asarray(values), np.atleast_1d(np.asarray(categories_read)), ordered=ordered)
 
 
 def _put(frame: Group, name: str, node: Node, where: str) -> None:
@@ -116,8 +116,8 @@ def _checked_columns(frame: Any, where: str) -> list[str]:
         raise UnsupportedValueError(f"columns {twice[:3]} appear more than once: rename or drop them", where)
     name = frame.index.name
     if name in columns and not pd.Series(frame.index, index=frame.index).equals(frame[name]):
-        what = f"the index is named {name!r}, as a column with other values is: rename one of them"
-        raise UnsupportedValueError(what, where)
+        problem = f"the index is named {name!r}, as a column with other values is: rename one of them"
+        raise UnsupportedValueError(problem, where)
     return columns
 
 
@@ -185,10 +185,10 @@ class NullableText(Element):
     def encode(self, value: Any, where: str, encoder: Encoder) -> Node:
         if spec.are_strings_plain() and not value.isna().any():
             return encoder.encode(np.asarray(value, object), where)
-        made = _masked(value, value.to_numpy(dtype=object, na_value=""), where, encoder)
+        group = _masked(value, value.to_numpy(dtype=object, na_value=""), where, encoder)
         is_nan = isinstance(value.dtype.na_value, float)  # the dtype "str" of pandas 3; that of "string" is NA
-        made.attrs[spec.NA_VALUE] = spec.NAN if is_nan else "NA"
-        return made
+        group.attrs[spec.NA_VALUE] = spec.NAN if is_nan else "NA"
+        return group
 
     def decode(self, node: Any, where: str, decoder: Decoder) -> Any:
         values = np.array(_child(node, "values", where, decoder), dtype=object)

@@ -30,16 +30,16 @@ def parse_slices(text: str, rank: int) -> tuple[int | slice, ...]:
     """A selection as numpy writes it, such as "0:10,:,3". Raises ValueError for what is not one, or has more axes."""
     if not text.strip():
         return ()
-    found: list[int | slice] = []
+    parts: list[int | slice] = []
     for part in text.split(","):
         match = _PART.fullmatch(part.strip())
         if match is None or not part.strip():
             raise ValueError(f"{text!r} is not a selection: write it as numpy does, such as 0:10 or 5,:,::2")
         start, colon, stop, step = match.groups()
         if colon is None:
-            found.append(int(start))
+            parts.append(int(start))
         else:
-            found.append(slice(*(None if number is None else int(number) for number in (start, stop, step))))
-    if len(found) > rank:
-        raise ValueError(f"{text!r} has {len(found)} axes; the dataset has {rank}")
-    return tuple(found)
+            parts.append(slice(*(None if number is None else int(number) for number in (start, stop, step))))
+    if len(parts) > rank:
+        raise ValueError(f"{text!r} has {len(parts)} axes; the dataset has {rank}")
+    return tuple(parts)

@@ -75,11 +75,11 @@ def repack(
     console.check_all(lambda: chosen_storage(codec, level), lambda: chosen_storage(codec, None), check_output)
 
     def work(file: Path) -> dict[str, Any]:
-        place = file if target is None else target / file.name if target.is_dir() else target
+        output_path = file if target is None else target / file.name if target.is_dir() else target
         with reporting(str(file)) as progress:
             result = copy(
                 file,
-                place,
+                output_path,
                 compression=codec,
                 compression_opts=level,
                 select=select or None,
@@ -89,7 +89,7 @@ def repack(
         saved = result.before_bytes - result.after_bytes
         gain = f"{format_bytes(abs(saved))} {'saved' if saved >= 0 else 'more'}"
         output.say(f"{file}: {format_bytes(result.before_bytes)} to {format_bytes(result.after_bytes)}, {gain}")
-        return {"output": str(place), "saved_bytes": saved, **result._asdict()}
+        return {"output": str(output_path), "saved_bytes": saved, **result._asdict()}
 
     raise typer.Exit(console.each_file(files, work))
 

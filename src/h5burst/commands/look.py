@@ -45,13 +45,13 @@ def ls(
     from h5burst.read.state_file import located_meanwhile
 
     output.ends_with_reader = True
-    place = addresses.parse(file)
-    with located_meanwhile(place.file, state_of(at)) as source:
-        found = contents(source, place.inner)
-    top = 0 if place.inner == "/" else place.inner.count("/")
-    levels = [(0 if item.path == "/" else item.path.count("/")) - top for item in found.objects]
+    address = addresses.parse(file)
+    with located_meanwhile(address.file, state_of(at)) as source:
+        content = contents(source, address.inner)
+    top = 0 if address.inner == "/" else address.inner.count("/")
+    levels = [(0 if item.path == "/" else item.path.count("/")) - top for item in content.objects]
     shown = [
-        (item, level) for item, level in zip(found.objects, levels, strict=True) if depth is None or level <= depth
+        (item, level) for item, level in zip(content.objects, levels, strict=True) if depth is None or level <= depth
     ]
     objects = [_as_json(item, attributes) for item, _ in shown]
     rows = [tuple(map(_printable, _cells(item, level))) for item, level in shown]
@@ -60,9 +60,14 @@ def ls(
         output.say("  ".join(map(str.ljust, row, widths)).rstrip() if row[1] else row[0])
         for key, value in item.attributes.items() if attributes else ():
             output.say(f"{'  ' * (level + 1)}@{_printable(key)} = {_short(value)}")
-    number = f"{found.datasets} dataset{'' if found.datasets == 1 else 's'}"
-    output.say(f"{number}, {format_bytes(found.data_bytes)} of data in a file of {format_bytes(found.bytes)}")
-    totals = {"file": found.path, "bytes": found.bytes, "datasets": found.datasets, "data_bytes": found.data_bytes}
+    number = f"{content.datasets} dataset{'' if content.datasets == 1 else 's'}"
+    output.say(f"{number}, {format_bytes(content.data_bytes)} of data in a file of {format_bytes(content.bytes)}")
+    totals = {
+        "file": content.path,
+        "bytes": content.bytes,
+        "datasets": content.datasets,
+        "data_bytes": content.data_bytes,
+    }
     output.result(totals | {"objects": objects})
 
 
@@ -117,28 +122,28 @@ def info(
     """
     from h5burst.describing import info as describe_file
 
-    place = addresses.parse(file)
-    found = describe_file(place.file, place.inner, state=state_of(state))
-    item = found.objects[0]
-    rows = [("file", found.path), ("size", format_bytes(found.bytes))]
-    if found.history_bytes:
-        rows.append(("history", f"{_of(found.history_bytes, found.bytes)}: {_HISTORY}"))
-    if found.dead_bytes is not None:
-        rows.append(("dead space", f"{_of(found.dead_bytes, found.bytes)}: h5burst repack drops it"))
-    if found.reserve_bytes:
-        rows.append(("reserve", f"{format_bytes(found.reserve_bytes)} of zeros behind the end, not on the disk"))
+    address = addresses.parse(file)
+    description = describe_file(address.file, address.inner, state=state_of(state))
+    item = description.objects[0]
+    rows = [("file", description.path), ("size", format_bytes(description.bytes))]
+    if description.history_bytes:
+        rows.append(("history", f"{_of(description.history_bytes, description.bytes)}: {_HISTORY}"))
+    if description.dead_bytes is not None:
+        rows.append(("dead space", f"{_of(description.dead_bytes, description.bytes)}: h5burst repack drops it"))
+    if description.reserve_bytes:
+        rows.append(("reserve", f"{format_bytes(description.reserve_bytes)} of zeros behind the end, not on the disk"))
     if item.kind == "dataset":
         rows += _dataset_rows(item)
     else:
         rows.append(("object", f"{item.path} ({item.kind})"))
     if item.kind == "group":
-        rows += [("groups", str(found.groups)), ("datasets", str(found.datasets))]
-        rows.append(("data", format_bytes(found.data_bytes)))
+        rows += [("groups", str(description.groups)), ("datasets", str(description.datasets))]
+        rows.append(("data", format_bytes(description.data_bytes)))
     rows += [(f"@{name}", _short(value)) for name, value in item.attributes.items()]
     console.print_rows([tuple(map(_printable, row)) for row in rows])
     sizes = ("bytes", "live_bytes", "history_bytes", "dead_bytes", "reserve_bytes", "groups")
-    content = {"file": found.path} | {name: getattr(found, name) for name in sizes}
-    totals = {"datasets": found.datasets, "data_bytes": found.data_bytes}
+    content = {"file": description.path} | {name: getattr(description, name) for name in sizes}
+    totals = {"datasets": description.datasets, "data_bytes": description.data_bytes}
     output.result(content | totals | {"object": _as_json(item, True)})
 
 
@@ -182,16 +187,18 @@ def cat(
     output.ends_with_reader = True
     if as_csv and output.as_json:
         raise ValueError("--csv and --json are two forms of one output: give one of them")
-    place = addresses.parse(file)
-    tree = h5burst.read_tree(place.file, lazy=True, at=state_of(at))
+    address = addresses.parse(file)
+    tree = h5burst.read_tree(address.file, lazy=True, at=state_of(at))
     try:
-        node = tree[place.inner]
+        node = tree[address.inner]
         value = node.attrs[attribute] if attribute is not None else None if isinstance(node, Group) else node.data
     except KeyError:
-        what = f"dataset {place.inner}" if attribute is None else f"attribute {place.inner}@{attribute}"
-        raise KeyError(f"{place.file}: there is no {what} (h5burst ls -a {place.file} shows what there is)") from None
+        subject = f"dataset {address.inner}" if attribute is None else f"attribute {address.inner}@{attribute}"
+        raise KeyError(
+            f"{address.file}: there is no {subject} (h5burst ls -a {address.file} shows what there is)"
+        ) from None
     if attribute is None and isinstance(node, Group):
-        raise ValueError(f"{file} is a group: give the path of a dataset (h5burst ls {place.file} shows them)")
+        raise ValueError(f"{file} is a group: give the path of a dataset (h5burst ls {address.file} shows them)")
     if value is None:
         output.result(None)
         return
@@ -324,9 +331,11 @@ def diff(
     a, b = addresses.parse(first), addresses.parse(second)
     one, _, other = (state or "").partition(",")
     states = state_of(one or None), state_of(other or one or None)
-    found = differences_of(a.file, b.file, rtol=rtol, atol=atol, at=(a.inner, b.inner), state=states)
-    for difference in found:
+    differences = differences_of(a.file, b.file, rtol=rtol, atol=atol, at=(a.inner, b.inner), state=states)
+    for difference in differences:
         output.say(difference)
-    output.say(f"{len(found)} difference{'' if len(found) == 1 else 's'}" if found else "no difference")
-    output.result({"differences": [dataclasses.asdict(difference) for difference in found]})
-    raise typer.Exit(int(bool(found)))
+    output.say(
+        f"{len(differences)} difference{'' if len(differences) == 1 else 's'}" if differences else "no difference"
+    )
+    output.result({"differences": [dataclasses.asdict(difference) for difference in differences]})
+    raise typer.Exit(int(bool(differences)))

@@ -48,15 +48,15 @@ class StateFile(io.RawIOBase):
         super().__init__()
         self.name = path
         self._trust, self._descriptor = trust, -1
-        with opened(path, trust=trust) as found:
-            if found.file.locked_for_writing:
+        with opened(path, trust=trust) as log:
+            if log.file.locked_for_writing:
                 raise BlockingIOError(errno.EAGAIN, "another program has it open for writing: close it there", path)
-            if expected is not None and not found.history.holds(expected):
+            if expected is not None and not log.history.holds(expected):
                 raise StaleFileError(path)
-            self.state = expected if expected is not None else found.history.state(at)
-            self._seen = found.history.witness()
-            self.size = found.history.size
-            self._descriptor = found.file.held.detach()
+            self.state = expected if expected is not None else log.history.state(at)
+            self._seen = log.history.witness()
+            self.size = log.history.size
+            self._descriptor = log.file.held.detach()
         self._source = Source(self._descriptor, self.size, 0, _BLOCK_BYTES, _BLOCKS)
         self._stream = stream = HeadedStream(self._source, self.state.head, self.state.base, self._label())
         # libhdf5 asks for some 20 pieces to open a file: without a step of the interpreter for each it is there sooner.

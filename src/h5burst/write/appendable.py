@@ -138,16 +138,16 @@ class AppendableDataset:
                 return grown._tree.address
         elements = self._elements or self._read_elements(file, address)
         records = {self._key(record): record for record in [*self._known(elements), *put]}
-        in_order = [records[place] for place in sorted(records)]
+        in_order = [records[number] for number in sorted(records)]
         return btree2_update.write(writer.append, chunk_tree.kind(self._plan), in_order)
 
     def _known(self, elements: Elements) -> list[bytes]:
         """Records of all chunks that are there."""
-        found = elements.index(self._source)
-        if not len(found.numbers):
+        index = elements.index(self._source)
+        if not len(index.numbers):
             return []
-        entries = zip(found.addresses.tolist(), found.sizes.tolist(), found.masks.tolist(), strict=True)
-        places = np.stack(np.unravel_index(found.numbers, elements.plan.grid), axis=1)
+        entries = zip(index.addresses.tolist(), index.sizes.tolist(), index.masks.tolist(), strict=True)
+        places = np.stack(np.unravel_index(index.numbers, elements.plan.grid), axis=1)
         return chunk_tree.records(list(entries), places, chunk_tree.size_width(self._plan))
 
 

@@ -85,9 +85,9 @@ class Joined:
 
     def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Rows [start, stop) as a C-ordered array."""
-        found = [part.read(first, last) for part, first, last in self._pieces(start, stop)]
+        blocks = [part.read(first, last) for part, first, last in self._pieces(start, stop)]
         empty = np.empty((0, *self.shape[1:]), self.dtype)
-        return np.ascontiguousarray(np.concatenate(found) if found else empty, dtype=self.dtype)
+        return np.ascontiguousarray(np.concatenate(blocks) if blocks else empty, dtype=self.dtype)
 
     def _pieces(self, start: int, stop: int) -> Iterator[tuple[ArraySource, int, int]]:
         before = 0

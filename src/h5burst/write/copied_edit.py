@@ -61,10 +61,10 @@ class CopiedEdit:
         try:
             yield
         except (KeyError, ValueError, RuntimeError) as error:
-            what = str(error.args[0]) if error.args else ""
-            if not what.startswith(("Unable to", "Can't")) or any(words in what for words in _MISTAKES):
+            message = str(error.args[0]) if error.args else ""
+            if not message.startswith(("Unable to", "Can't")) or any(words in message for words in _MISTAKES):
                 raise
-            raise CorruptFileError(self.path, what) from error
+            raise CorruptFileError(self.path, message) from error
 
     def put(self, path: tuple[str, ...], node: Node) -> None:
         self._do(lambda file: graft.graft(file, path, node, storage=self._storage, threads=self._threads))

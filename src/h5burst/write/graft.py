@@ -196,10 +196,10 @@ def _linked(group: h5py.Group, link: str) -> bool:
 
 
 def _unlink(group: h5py.Group, link: str) -> bool:
-    found = _linked(group, link)
-    if found:
+    member = _linked(group, link)
+    if member:
         group.id.unlink(link.encode())
-    return found
+    return member
 
 
 def _deepest(parent: h5py.Group, path: tuple[str, ...]) -> tuple[h5py.Group, tuple[str, ...]]:
@@ -227,8 +227,10 @@ def fill(group: h5py.Group, node: Group, *, storage: Storage | None, threads: in
             below = h5py.Group(h5g.create(group.id, link.encode(), lcpl=_link_list(), gcpl=creation))
             fill(below, child, storage=storage, threads=threads)
         else:
-            made = _create_array(group, link, child, storage_of(child.storage, storage) or Storage(), threads)
-            write_attributes(made, child.attrs)
+            dataset_or_group = _create_array(
+                group, link, child, storage_of(child.storage, storage) or Storage(), threads
+            )
+            write_attributes(dataset_or_group, child.attrs)
     for name, target in node.links.items():
         if isinstance(target, ExternalLink):
             group.id.links.create_external(escape_link(name).encode(), target.file.encode(), target.path.encode())
@@ -249,46 +251,46 @@ def write_attributes(target: h5py.HLObject, attrs: Mapping[str, Any]) -> None:
 
 
 def _object_list(kind: Any, ordered: bool = False) -> Any:
-    made = h5p.create(kind)
-    made.set_obj_track_times(False)
+    creation = h5p.create(kind)
+    creation.set_obj_track_times(False)
     if ordered:
-        made.set_attr_creation_order(_ORDERED)
-    made.set_attr_phase_change(COMPACT_ATTRIBUTES, COMPACT_ATTRIBUTES // 2)
-    return made
+        creation.set_attr_creation_order(_ORDERED)
+    creation.set_attr_phase_change(COMPACT_ATTRIBUTES, COMPACT_ATTRIBUTES // 2)
+    return creation
 
 
 @functools.cache
 def _group_list(ordered: bool = False) -> Any:
-    made = _object_list(h5p.GROUP_CREATE, ordered)
+    creation = _object_list(h5p.GROUP_CREATE, ordered)
     if ordered:
-        made.set_link_creation_order(_ORDERED)
-    return made
+        creation.set_link_creation_order(_ORDERED)
+    return creation
 
 
 @functools.cache
 def _link_list() -> Any:
-    made = h5p.create(h5p.LINK_CREATE)
-    made.set_char_encoding(h5t.CSET_UTF8)
-    return made
+    creation = h5p.create(h5p.LINK_CREATE)
+    creation.set_char_encoding(h5t.CSET_UTF8)
+    return creation
 
 
 def _dataset_list(plan: ChunkPlan | None, storage: Storage, dtype: np.dtype[Any], *, is_text: bool = False) -> Any:
-    made = _object_list(h5p.DATASET_CREATE, storage.track_order)
+    creation = _object_list(h5p.DATASET_CREATE, storage.track_order)
     if storage.fillvalue is not None:
         text = h5py.check_string_dtype(dtype)
         # Text of fixed length as text of any: h5py takes the bytes of the other for an address.
         kind = dtype if text is None else h5py.string_dtype(text.encoding)
-        made.set_fill_value(np.array(storage.fillvalue, kind))
+        creation.set_fill_value(np.array(storage.fillvalue, kind))
     if not is_text and storage.maxshape is None:  # HDF5 wants a fill value for references to text
-        made.set_fill_time(h5d.FILL_TIME_NEVER)
+        creation.set_fill_time(h5d.FILL_TIME_NEVER)
     if plan is None:
-        made.set_layout(h5d.COMPACT)
+        creation.set_layout(h5d.COMPACT)
     elif plan.chunks:
-        made.set_chunk(plan.chunks)
+        creation.set_chunk(plan.chunks)
         codecs.prepare_libhdf5(plan.filters)
         for step in plan.filters:
-            made.set_filter(step.id, step.flags, step.values)
-    return made
+            creation.set_filter(step.id, step.flags, step.values)
+    return creation
 
 
 # ---------------------------------------------------------------- one array
@@ -316,17 +318,17 @@ def _create_array(
     if plan is not None and plan.chunks and not is_text and storage.maxshape is None:
         data, plan = chunks.fitted(data, plan)
     creation = _dataset_list(plan, storage, _text_dtype(read_whole(data)) if is_text else data.dtype, is_text=is_text)
-    made = _create_dataset(parent, link, dtype, _space(shape, storage.maxshape), creation)
+    dataset = _create_dataset(parent, link, dtype, _space(shape, storage.maxshape), creation)
     if 0 in shape:
-        return made
+        return dataset
     if is_text:
-        made.id.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(data), mtype=memory)
+        dataset.id.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(data), mtype=memory)
     elif plan is None or not plan.chunks:
-        made.id.write(h5s.ALL, h5s.ALL, np.asarray(read_whole(data), order="C"), mtype=memory)
+        dataset.id.write(h5s.ALL, h5s.ALL, np.asarray(read_whole(data), order="C"), mtype=memory)
     else:
         for _, offset, mask, payload in chunks.encode(data, plan, threads):
-            made.id.write_direct_chunk(offset, payload, mask)
-    return made
+            dataset.id.write_direct_chunk(offset, payload, mask)
+    return dataset
 
 
 def _create_dataset(parent: h5py.Group, link: str | None, dtype: Any, space: Any, creation: Any) -> h5py.Dataset:
@@ -389,11 +391,11 @@ def _create_attribute(target: h5py.HLObject, name: str, value: Any) -> None:
     data = np.asarray(value, dtype=object if is_text else None)
     dtype, memory = _types(data)
     try:
-        made = h5a.create(target.id, stored, dtype, _space(data.shape))
+        attribute = h5a.create(target.id, stored, dtype, _space(data.shape))
     except (OSError, RuntimeError, ValueError) as error:
         if data.nbytes < _OLD_ATTRIBUTE_LIMIT:
             raise
         message = f"an attribute of {data.nbytes} bytes needs a file of the 1.8 format or later"
         raise UnsupportedValueError(message, f"{target.name}@{name}") from error
     if data.size:
-        made.write(np.asarray(data, order="C"), mtype=memory)
+        attribute.write(np.asarray(data, order="C"), mtype=memory)

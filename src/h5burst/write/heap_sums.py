@@ -40,18 +40,18 @@ def keep_sums(path: Path) -> None:
 
 def _collections(source: Source, root: int) -> set[int]:
     """Addresses of all collections that the objects of a file refer to."""
-    kept, found = KeptInHeap(source), set[int]()
+    kept, addresses = KeptInHeap(source), set[int]()
     for header in _headers(source, root):
         with contextlib.suppress(UnsupportedFeatureError, CorruptStructureError):
             for _, table, places in kept_values.attributes_of(source, header):
-                found |= kept.collections(table, places)
+                addresses |= kept.collections(table, places)
         with contextlib.suppress(UnsupportedFeatureError, CorruptStructureError):
             stored = kept_values.elements_of(source, header)
             if stored is not None:
                 elements, places = stored
                 for part in elements.stored_parts(source, _BLOCK_BYTES):
-                    found |= kept.collections(kept_values.as_table(part, places), places)
-    return found
+                    addresses |= kept.collections(kept_values.as_table(part, places), places)
+    return addresses
 
 
 def _headers(source: Source, root: int) -> Iterator[ObjectHeader]:

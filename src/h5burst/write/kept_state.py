@@ -42,9 +42,9 @@ _kept: OrderedDict[tuple[int, int], KeptState] = OrderedDict()
 
 def keep(state: KeptState) -> None:
     """Keep a state, in the place of what is kept of the file."""
-    for known in (state.objects, state.growing):
-        while len(known) > _MAX_OBJECTS:
-            del known[next(iter(known))]
+    for cache in (state.objects, state.growing):
+        while len(cache) > _MAX_OBJECTS:
+            del cache[next(iter(cache))]
     _kept[state.stamp[:2]] = state
     with contextlib.suppress(KeyError):  # another thread was faster
         while len(_kept) > _MAX_FILES:

@@ -56,9 +56,9 @@ def materialized(node: NodeT, path: tuple[str, ...], target: str | None) -> Node
     left out.
     """
     work = _Materializing(node, path, target)
-    found = work.node(node, path)
+    written = work.node(node, path)
     work.warn()
-    return found
+    return written
 
 
 class _Materializing:
@@ -69,21 +69,21 @@ class _Materializing:
 
     def node(self, node: NodeT, path: tuple[str, ...], depth: int = 0) -> NodeT:
         """The materialized node. What HDF5 cannot hold, cycles included, stays as it is: `validate` names it then."""
-        found: Any = self._known.get(id(node))
-        if found is not None:
-            return found  # type: ignore[no-any-return]
-        found = self._known[id(node)] = node
+        copied: Any = self._known.get(id(node))
+        if copied is not None:
+            return copied  # type: ignore[no-any-return]
+        copied = self._known[id(node)] = node
         if isinstance(node, Group) and depth <= MAX_DEPTH:
-            found = self._known[id(node)] = Group({}, node.attrs, {}, node.track_order)
+            copied = self._known[id(node)] = Group({}, node.attrs, {}, node.track_order)
             links = {name: link for name, link in node.links.items() if self._is_kept(node, name, link, path)}
-            found.links = {name: _final(link) for name, link in links.items()}
+            copied.links = {name: _final(link) for name, link in links.items()}
             for name, child in node.children.items():
                 if name not in links or _is_final(links[name]):
-                    found.children[name] = self.node(child, (*path, name), depth + 1)
+                    copied.children[name] = self.node(child, (*path, name), depth + 1)
         elif isinstance(node, Array) and is_text_source(node.data):
             data = np.asarray(read_whole(as_source(cast(Any, node.data))))
-            found = self._known[id(node)] = Array(data, node.attrs, node.storage)
-        return found  # type: ignore[no-any-return]
+            copied = self._known[id(node)] = Array(data, node.attrs, node.storage)
+        return copied  # type: ignore[no-any-return]
 
     def _is_kept(self, group: Group, name: str, link: Link, path: tuple[str, ...]) -> bool:
         """True where a link is written, and not what it leads to."""
@@ -104,8 +104,8 @@ class _Materializing:
         if isinstance(link, ExternalLink):
             if self._target is not None and find_external(os.fsencode(link.file), os.path.abspath(self._target)):
                 return True
-            what = "external links that lead to nothing from here, so that what they led to is copied"
-            self._left_out.setdefault(what, []).append(where)
+            kind = "external links that lead to nothing from here, so that what they led to is copied"
+            self._left_out.setdefault(kind, []).append(where)
             return False
         return self._holds(link, path)
 
@@ -121,9 +121,9 @@ class _Materializing:
     def warn(self) -> None:
         """Say what is left out, in one warning."""
         parts = []
-        for what, where in self._left_out.items():
+        for kind, where in self._left_out.items():
             more = f" and {len(where) - _MAX_NAMED} more" if len(where) > _MAX_NAMED else ""
-            parts.append(f"{what}: {', '.join(where[:_MAX_NAMED])}{more}")
+            parts.append(f"{kind}: {', '.join(where[:_MAX_NAMED])}{more}")
         if parts:
             file = "" if self._target is None else f" into {self._target}"
             message = f"not written{file}: {'; '.join(parts)} (h5burst.repack copies a file with all that it has)"

@@ -115,9 +115,9 @@ class _Arrays:
 
     def compact_limit(self, requested: Storage | None) -> int:
         """Bytes up to which an array is in its header."""
-        wanted = storage_of(requested, self._storage)
-        codecs.check_codec(wanted or _DEFAULT)  # is an error for small arrays, too
-        return chunks.compact_limit(wanted)
+        chosen = storage_of(requested, self._storage)
+        codecs.check_codec(chosen or _DEFAULT)  # is an error for small arrays, too
+        return chunks.compact_limit(chosen)
 
     def plan(self, data: Any, requested: Storage | None) -> chunks.ChunkPlan:
         """Called before the first byte, and when the array is written; arrays of one shape are stored the same way."""
@@ -125,14 +125,14 @@ class _Arrays:
         if requested is not None and requested.fillvalue is not None:  # which is not part of a storage's hash
             return _new_plan(*key)
         try:
-            known = self._planned.get(key)
+            plan = self._planned.get(key)
         except TypeError:  # chunks in a list, which is not hashable
             return _new_plan(*key)
-        if known is None:
-            known = _new_plan(*key)
+        if plan is None:
+            plan = _new_plan(*key)
             if len(self._planned) < _PLANS_KEPT:
-                self._planned[key] = known
-        return known
+                self._planned[key] = plan
+        return plan
 
     def store(self, writer: TreeWriter, data: Any, requested: Storage | None) -> tuple[bytes, bytes]:
         """Write the chunks of an array, unless they are there; gives the bodies of its layout and filter messages."""
@@ -144,8 +144,8 @@ class _Arrays:
         return chunked.store(writer, data, plan, self._threads, grows=grows)
 
 
-def _new_plan(shape: tuple[int, ...], dtype: np.dtype[Any], wanted: Storage | None) -> chunks.ChunkPlan:
-    plan = chunks.plan(shape, dtype, wanted)
+def _new_plan(shape: tuple[int, ...], dtype: np.dtype[Any], requested: Storage | None) -> chunks.ChunkPlan:
+    plan = chunks.plan(shape, dtype, requested)
     if plan is None or not plan.chunks:
         raise NeedsLibhdf5Error("an array that is neither compact nor chunked")
     return plan

@@ -58,13 +58,13 @@ def validated(
         validate(node, storage=storage, path=path)
         return node
     except NeedsMaterializingError:
-        found = materialized(node, path, target)
+        checked = materialized(node, path, target)
     try:
-        validate(found, storage=storage, path=path)
+        validate(checked, storage=storage, path=path)
     except ReferenceOrSequenceError as error:
-        error.materialized = found
+        error.materialized = checked
         raise
-    return found
+    return checked
 
 
 def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...] = ()) -> None:
@@ -230,7 +230,7 @@ def _check_value(value: Any) -> None:
         raise _NotRepresentableError(f"an attribute of type {type(value).__name__}")
 
 
-def _check_data(data: Any, what: str) -> None:
+def _check_data(data: Any, subject: str) -> None:
     """The data of a dataset, or an attribute's array."""
     if data is None:
         return
@@ -251,7 +251,7 @@ def _check_data(data: Any, what: str) -> None:
         check_dtype(np.dtype(data.dtype))
     else:
         raise _NotRepresentableError(
-            f"{what} of type {type(data).__name__}: give a numpy array, an ArraySource or None"
+            f"{subject} of type {type(data).__name__}: give a numpy array, an ArraySource or None"
         )
     if len(data.shape) > MAX_RANK:
         raise _NotRepresentableError(f"{len(data.shape)} axes: HDF5 holds at most {MAX_RANK}")
@@ -322,10 +322,10 @@ def _check_objects(data: np.ndarray[Any, Any]) -> None:
     first = type(data.flat[0]) if data.size else str
     kind = bytes if issubclass(first, bytes) else str
     while part := list(islice(items, _TEXT_AT_ONCE)):
-        found = set(map(type, part))
-        if any(issubclass(each, (Reference, np.ndarray)) for each in found):
+        types = set(map(type, part))
+        if any(issubclass(each, (Reference, np.ndarray)) for each in types):
             raise _SpecialError(_REFERENCES)
-        if not all(issubclass(each, kind) for each in found):
+        if not all(issubclass(each, kind) for each in types):
             raise _NotRepresentableError("an object array must hold only str or only bytes")
         _check_text(part, kind)
 
@@ -374,7 +374,7 @@ def _check_own_storage(storage: Storage, data: Any, path: tuple[str, ...]) -> No
         return
     for name in ("chunks", "maxshape"):
         if getattr(storage, name) is not None:
-            what = "a null dataspace" if getattr(data, "shape", None) is None else "a single value"
+            subject = "a null dataspace" if getattr(data, "shape", None) is None else "a single value"
             raise ValueError(
-                f"{name} {getattr(storage, name)} (at {_text_path(path)}): {what} has no axes: leave it out"
+                f"{name} {getattr(storage, name)} (at {_text_path(path)}): {subject} has no axes: leave it out"
             )

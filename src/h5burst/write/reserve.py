@@ -47,9 +47,9 @@ class Reserve:
         except OSError:  # a limit of the process or the file system: what is written will meet it, or not
             self.is_used = False
             return
-        taken = (os.fstat(self._descriptor).st_blocks - before.st_blocks) * _BLOCK
+        allocated = (os.fstat(self._descriptor).st_blocks - before.st_blocks) * _BLOCK
         self._length = length
-        if before.st_size < length and 2 * taken > length - before.st_size:  # no holes here
+        if before.st_size < length and 2 * allocated > length - before.st_size:  # no holes here
             self.is_used = False
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, before.st_size)

@@ -361,14 +361,14 @@ class Transaction:
 
     def _child(self, holder: ObjectChange | Group, name: str) -> _Holder | None:
         """A child that may be changed from here on; None where there is none."""
-        found = holder.children.get(name)
-        if isinstance(found, Removed):
+        child = holder.children.get(name)
+        if isinstance(child, Removed):
             return None
-        if isinstance(found, Group) and id(found) not in self._owned:
-            found = self._own(Group(dict(found.children), dict(found.attrs), dict(found.links), found.track_order))
-            holder.children[name] = found
-        if found is not None or isinstance(holder, Group):
-            return found
+        if isinstance(child, Group) and id(child) not in self._owned:
+            child = self._own(Group(dict(child.children), dict(child.attrs), dict(child.links), child.track_order))
+            holder.children[name] = child
+        if child is not None or isinstance(holder, Group):
+            return child
         if holder.existing.links is None:
             return None
         link = holder.existing.links.find(escape_link(name).encode())
@@ -387,24 +387,24 @@ class Transaction:
     def _object(self, path: Path) -> tuple[ObjectChange | Group | None, _Holder]:
         """The object at a path and what holds it. `KeyError` where there is none."""
         holder: ObjectChange | Group | None = None
-        found: _Holder | None = self._change()
+        target: _Holder | None = self._change()
         for name in path:
-            if isinstance(found, Array) or found is None:
+            if isinstance(target, Array) or target is None:
                 raise KeyError(f"nothing at /{'/'.join(path)} in {self.path}")
-            holder, found = found, self._child(found, name)
-        if found is None:
+            holder, target = target, self._child(target, name)
+        if target is None:
             raise KeyError(f"nothing at /{'/'.join(path)} in {self.path}")
-        return holder, found
+        return holder, target
 
     def _set_attributes(self, path: Path, attrs: dict[str, Any]) -> None:
         self._writer.check_attributes({name: value for name, value in attrs.items() if value is not None})
-        holder, found = self._object(path)
-        if isinstance(found, ObjectChange):
-            found.attrs.update(attrs)
-        elif isinstance(found, Group):
-            found.attrs = merged_attributes(found.attrs, attrs)
+        holder, target = self._object(path)
+        if isinstance(target, ObjectChange):
+            target.attrs.update(attrs)
+        elif isinstance(target, Group):
+            target.attrs = merged_attributes(target.attrs, attrs)
         elif holder is not None:
-            holder.children[path[-1]] = Array(found.data, merged_attributes(found.attrs, attrs), found.storage)
+            holder.children[path[-1]] = Array(target.data, merged_attributes(target.attrs, attrs), target.storage)
 
     def _remove(self, path: Path) -> bool:
         try:
@@ -416,38 +416,38 @@ class Transaction:
         name = path[-1]
         if isinstance(holder, Group):
             return holder.children.pop(name, None) is not None
-        found, links = holder.children.get(name), holder.existing.links
-        if isinstance(found, Removed) or links is None:
+        child, links = holder.children.get(name), holder.existing.links
+        if isinstance(child, Removed) or links is None:
             return False
         in_file = links.find(escape_link(name).encode()) is not None
         if in_file:
             holder.children[name] = REMOVED
-        elif found is not None:
+        elif child is not None:
             del holder.children[name]
-        return in_file or found is not None
+        return in_file or child is not None
 
     def _append(self, path: Path, rows: Any) -> None:
-        holder, found = self._object(path)
+        holder, target = self._object(path)
         where = f"/{'/'.join(path)}"
-        if isinstance(found, ObjectChange):
-            if not found.existing.is_dataset:
+        if isinstance(target, ObjectChange):
+            if not target.existing.is_dataset:
                 raise ValueError(f"{where} is not a dataset")
-            growing: AppendableDataset | None = self._file.growing.get(found.existing.address)
+            growing: AppendableDataset | None = self._file.growing.get(target.existing.address)
             if growing is None:
-                growing = AppendableDataset(self._file, found.existing.address)
-                self._file.growing[found.existing.address] = growing
-            growing.check(rows, sum(part.shape[0] for part in found.rows), where)
+                growing = AppendableDataset(self._file, target.existing.address)
+                self._file.growing[target.existing.address] = growing
+            growing.check(rows, sum(part.shape[0] for part in target.rows), where)
             if rows.shape[0]:
-                found.rows.append(rows)
+                target.rows.append(rows)
             return
-        if not isinstance(found, Array) or holder is None or found.data is None:
+        if not isinstance(target, Array) or holder is None or target.data is None:
             raise ValueError(f"{where} is not a dataset that rows can be appended to")
-        check_rows(rows, found.data.shape, np.dtype(found.data.dtype), where)
-        storage = found.storage or Storage()
+        check_rows(rows, target.data.shape, np.dtype(target.data.dtype), where)
+        storage = target.storage or Storage()
         limit = None if storage.maxshape is None else storage.maxshape[0]
-        if storage.maxshape is None or (limit is not None and found.data.shape[0] + rows.shape[0] > limit):
+        if storage.maxshape is None or (limit is not None and target.data.shape[0] + rows.shape[0] > limit):
             raise ValueError(f"{where} may not grow so far: write it with Storage(maxshape=(None, …))")
-        holder.children[path[-1]] = Array(Joined.of([found.data, rows]), found.attrs, found.storage)
+        holder.children[path[-1]] = Array(Joined.of([target.data, rows]), target.attrs, target.storage)
 
     # ------------------------------------------------------------ the end
 

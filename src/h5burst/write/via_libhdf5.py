@@ -51,10 +51,10 @@ def write(path: Path, tree: Group, storage: Storage | None, threads: int | None)
     dtypes = [_checked(item, tree) for item in items]
     with h5py.File(path, "w", libver=LIBVER, locking=False, track_order=tree.track_order) as file:
         fill(file, plain, storage=storage, threads=threads)
-        made = [(item, dtype) for item, dtype in zip(items, dtypes, strict=True) if item.attribute is None]
-        for item, dtype in made:
+        datasets = [(item, dtype) for item, dtype in zip(items, dtypes, strict=True) if item.attribute is None]
+        for item, dtype in datasets:
             _create(file, item, dtype)
-        for item, dtype in made:
+        for item, dtype in datasets:
             value = np.ascontiguousarray(_referring(item.value, dtype, file))
             if value.size:
                 dataset = file[_stored(item.names)].id
@@ -74,8 +74,8 @@ def _terminated(target: h5py.HLObject, name: str, value: bytes) -> None:
     kind = h5py.h5t.C_S1.copy()
     kind.set_size(len(value) + 1)
     kind.set_strpad(h5py.h5t.STR_NULLTERM)
-    made = h5py.h5a.create(target.id, name.encode(), kind, h5py.h5s.create(h5py.h5s.SCALAR))
-    made.write(np.array(value, f"S{len(value) + 1}"), mtype=kind)
+    attribute = h5py.h5a.create(target.id, name.encode(), kind, h5py.h5s.create(h5py.h5s.SCALAR))
+    attribute.write(np.array(value, f"S{len(value) + 1}"), mtype=kind)
 
 
 def _stored(names: tuple[str, ...]) -> str:
@@ -139,16 +139,18 @@ def _checked(item: _ReferenceOrSequence, tree: Group) -> np.dtype[Any]:
         return value.dtype
     for reference in _references(value):
         if reference.is_region:
-            what = "a reference to a region, whose elements a tree does not say: h5burst.repack copies files with them"
-            raise UnsupportedValueError(what, item.where)
+            problem = (
+                "a reference to a region, whose elements a tree does not say: h5burst.repack copies files with them"
+            )
+            raise UnsupportedValueError(problem, item.where)
         names = path_names(reference.path)
         if reference.path and names and names not in tree:
             raise UnsupportedValueError(f"a reference to {reference.path}, which is not in the tree", item.where)
-    found = _dtype(value, item.where)
-    reason = unknown_reason(found)
+    dtype = _dtype(value, item.where)
+    reason = unknown_reason(dtype)
     if reason:
         raise UnsupportedValueError(reason, item.where)
-    return found
+    return dtype
 
 
 def _references(value: np.ndarray[Any, Any]) -> Iterator[Reference]:
@@ -199,7 +201,7 @@ def _sequence_dtype(items: list[Any], where: str) -> np.dtype[Any]:
 
 def _create(file: h5py.File, item: _ReferenceOrSequence, dtype: np.dtype[Any]) -> None:
     kept = item.storage or Storage()
-    made = file.create_dataset(
+    dataset = file.create_dataset(
         _stored(item.names),
         item.value.shape,
         dtype,
@@ -207,7 +209,7 @@ def _create(file: h5py.File, item: _ReferenceOrSequence, dtype: np.dtype[Any]) -
         maxshape=kept.maxshape,
         track_order=kept.track_order,
     )
-    write_attributes(made, item.attrs)
+    write_attributes(dataset, item.attrs)
 
 
 def _referring(value: np.ndarray[Any, Any], dtype: np.dtype[Any], file: h5py.File) -> np.ndarray[Any, Any]:
@@ -221,11 +223,11 @@ def _referring(value: np.ndarray[Any, Any], dtype: np.dtype[Any], file: h5py.Fil
         return out
     out = np.empty(value.shape, dtype)
     inner = h5py.check_vlen_dtype(dtype)
-    for place in np.ndindex(value.shape):
-        item = value[place]
+    for index in np.ndindex(value.shape):
+        item = value[index]
         if isinstance(item, Reference):
             item = file[item.path].ref if item.path else h5py.Reference()
         elif isinstance(item, np.ndarray) and inner is not None:
             item = _referring(item, inner, file) if item.dtype.hasobject and item.size else item.astype(inner)
-        out[place] = item
+        out[index] = item
     return out

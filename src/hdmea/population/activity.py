@@ -90,8 +90,8 @@ def _fact(value: Any, name: str) -> Any:
 
 
 def _median(values: Any) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else float("nan")
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else float("nan")
 
 
 def write_activity(
@@ -178,13 +178,13 @@ def plot_by_age(table: pl.DataFrame, measures: Iterable[str] | None = None) -> F
     """
     from matplotlib.figure import Figure
 
-    known = table.filter(pl.col("age").is_not_null()) if "age" in table.columns else table.head(0)
-    if not len(known):
+    with_age = table.filter(pl.col("age").is_not_null()) if "age" in table.columns else table.head(0)
+    if not len(with_age):
         raise ValueError("no recording of the table says its age")
     skipped = {*FACTS, "recording", "sttc_decay_se_um"}
-    numeric = [one for one, kind in known.schema.items() if kind.is_numeric() and one not in skipped]
-    chosen = [one for one in numeric if known[one].count() > 1] if measures is None else list(measures)
-    if unknown := [one for one in chosen if one not in known.columns]:
+    numeric = [one for one, kind in with_age.schema.items() if kind.is_numeric() and one not in skipped]
+    chosen = [one for one in numeric if with_age[one].count() > 1] if measures is None else list(measures)
+    if unknown := [one for one in chosen if one not in with_age.columns]:
         raise ValueError(f"the table has no column {', '.join(unknown)}; it has {', '.join(numeric)}")
     if not chosen:
         raise ValueError("no measure that two recordings with an age have")
@@ -192,7 +192,7 @@ def plot_by_age(table: pl.DataFrame, measures: Iterable[str] | None = None) -> F
     figure = Figure(figsize=(3.4 * min(len(chosen), MAX_IN_A_ROW), 2.8 * rows), layout="constrained")
     panels = figure.subplots(rows, min(len(chosen), MAX_IN_A_ROW), squeeze=False).ravel()
     for axes, measure in zip(panels, chosen, strict=False):
-        _draw(axes, known, measure)
+        _draw(axes, with_age, measure)
     for axes in panels[len(chosen) :]:
         axes.remove()
     panels[0].legend(fontsize="small")
@@ -201,8 +201,8 @@ def plot_by_age(table: pl.DataFrame, measures: Iterable[str] | None = None) -> F
 
 def _draw(axes: Axes, table: pl.DataFrame, measure: str) -> None:
     labelled = table.with_columns(laboratory=pl.col("laboratory").fill_null("unknown"))
-    for (laboratory,), own in labelled.group_by("laboratory", maintain_order=True):
-        (points,) = axes.plot(own["age"], own[measure], "o", alpha=0.7, label=str(laboratory))
-        middle = own.group_by("age").agg(pl.col(measure).median()).drop_nulls().sort("age")
+    for (laboratory,), rows in labelled.group_by("laboratory", maintain_order=True):
+        (points,) = axes.plot(rows["age"], rows[measure], "o", alpha=0.7, label=str(laboratory))
+        middle = rows.group_by("age").agg(pl.col(measure).median()).drop_nulls().sort("age")
         axes.plot(middle["age"], middle[measure], color=points.get_color(), linewidth=1)
     axes.set(title=measure.replace("_", " "), xlabel="age (days)")

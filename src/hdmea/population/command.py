@@ -75,7 +75,7 @@ def population(
         output.say(f"read {len(read.outcomes) - len(failed)} of {len(recordings)} recordings")
         output.result({"recordings": len(read.outcomes), "failed": failed})
         raise typer.Exit(128 + read.stopped_by if read.stopped_by is not None else int(bool(failed)))
-    made = build_population(
+    result = build_population(
         recordings,
         output_dir,
         chips=chips,
@@ -85,23 +85,23 @@ def population(
         engine=how,
         progress=output.progress,
     )
-    if made.stopped_by is not None:
-        raise typer.Exit(128 + made.stopped_by)
-    for text in made.warnings:
+    if result.stopped_by is not None:
+        raise typer.Exit(128 + result.stopped_by)
+    for text in result.warnings:
         output.progress(text)
-    output.say(f"{made.cells} cells of {made.recordings} recordings: {made.directory / 'index.html'}")
+    output.say(f"{result.cells} cells of {result.recordings} recordings: {result.directory / 'index.html'}")
     output.result(
         {
-            "directory": str(made.directory),
-            "recordings": made.recordings,
-            "cells": made.cells,
-            "rejected": made.rejected,
-            "failed": made.failed,
-            "types": {group: found.k for group, found in made.typing.items()},
-            "warnings": made.warnings,
+            "directory": str(result.directory),
+            "recordings": result.recordings,
+            "cells": result.cells,
+            "rejected": result.rejected,
+            "failed": result.failed,
+            "types": {group: typing.k for group, typing in result.typing.items()},
+            "warnings": result.warnings,
         }
     )
-    raise typer.Exit(int(bool(made.failed)))
+    raise typer.Exit(int(bool(result.failed)))
 
 
 def activity(

@@ -67,12 +67,12 @@ def match_units(one: Units, other: Units, *, min_posterior: float = MIN_POSTERIO
 
     Units without a soma are left out. The method is this project's own; docs/population.md has its error rates.
     """
-    here, there = (np.flatnonzero(np.isfinite(units.somata).all(axis=1)) for units in (one, other))
-    if not len(here) or not len(there):
+    here, others_located = (np.flatnonzero(np.isfinite(units.somata).all(axis=1)) for units in (one, other))
+    if not len(here) or not len(others_located):
         return none_because("a recording has no unit with a soma")
     a = [_patch(one.images[n], one.somata[n]) for n in here.tolist()]
-    b = [_patch(other.images[n], other.somata[n]) for n in there.tolist()]
-    apart = other.somata[there][None] - one.somata[here][:, None]  # (a, b, 2)
+    b = [_patch(other.images[n], other.somata[n]) for n in others_located.tolist()]
+    apart = other.somata[others_located][None] - one.somata[here][:, None]  # (a, b, 2)
     distance = np.hypot(*np.moveaxis(apart, -1, 0))
     every = _likeness(a, b)
     null = every[distance > FAR]
@@ -88,11 +88,11 @@ def match_units(one: Units, other: Units, *, min_posterior: float = MIN_POSTERIO
     residual = np.hypot(*(apart[tuple(near.T)] - drift).T)
     within = residual <= REACH
     near, likeness, residual = near[within], likeness[within], residual[within]
-    posterior, prior = _posterior(near, likeness, residual, null, min(len(here), len(there)))
+    posterior, prior = _posterior(near, likeness, residual, null, min(len(here), len(others_located)))
     if prior < MIN_SHARE:
         return none_because(f"hardly a unit is found again ({prior:.0%}): are they of one chip?")
-    first, second, chosen = _assigned(near, posterior, (len(here), len(there)), min_posterior)
-    return Matches(here[first], there[second], chosen, drift, prior, len(null))
+    first, second, chosen = _assigned(near, posterior, (len(here), len(others_located)), min_posterior)
+    return Matches(here[first], others_located[second], chosen, drift, prior, len(null))
 
 
 def chains(keys: Sequence[Sequence[str]], matches: Mapping[tuple[int, int], Matches]) -> list[list[str]]:
@@ -101,19 +101,19 @@ def chains(keys: Sequence[Sequence[str]], matches: Mapping[tuple[int, int], Matc
     keys: of each recording's units; matches: by the numbers of two recordings. Pairs are taken by falling posterior,
     and none that would give a cell two units of one recording.
     """
-    own = {(n, unit): {n: unit} for n, units in enumerate(keys) for unit in range(len(units))}
+    cells_by = {(n, unit): {n: unit} for n, units in enumerate(keys) for unit in range(len(units))}
     pairs = [
         (float(p), (a, int(i)), (b, int(j)))
-        for (a, b), found in matches.items()
-        for p, i, j in zip(found.posterior, found.first, found.second, strict=True)
+        for (a, b), match in matches.items()
+        for p, i, j in zip(match.posterior, match.first, match.second, strict=True)
     ]
     for _, one, other in sorted(pairs, key=lambda pair: (-pair[0], pair[1:])):
-        cell, further = own[one], own[other]
+        cell, further = cells_by[one], cells_by[other]
         if cell is not further and not set(cell) & set(further):
             cell |= further
             for member in further.items():
-                own[member] = cell
-    cells = {id(cell): cell for cell in own.values()}
+                cells_by[member] = cell
+    cells = {id(cell): cell for cell in cells_by.values()}
     return [[keys[n][unit] for n, unit in sorted(cell.items())] for cell in cells.values()]
 
 

@@ -67,8 +67,8 @@ def mosaic(
         area *= float(is_inside(rng.random((20_000, 2)) * size).mean())
     observed = regularity_index(points)
     free, apart = (_null(rng, len(points), size, least, is_inside) for least in (0.0, exclusion))
-    known = np.empty(0) if field_areas is None else np.asarray(field_areas, np.float64)
-    covered = float(np.nanmean(known) * len(points) / area) if np.isfinite(known).any() else NAN
+    areas = np.empty(0) if field_areas is None else np.asarray(field_areas, np.float64)
+    covered = float(np.nanmean(areas) * len(points) / area) if np.isfinite(areas).any() else NAN
     return Mosaic(
         len(points),
         density=len(points) / area,
@@ -148,9 +148,9 @@ def _inside(rng: np.random.Generator, count: int, size: Floats, is_inside: Insid
 def _distances(points: Floats) -> Floats:
     """(sets, n, n) of each point from each other one, infinite from itself."""
     apart = points[:, :, None] - points[:, None]
-    found = np.sqrt(np.einsum("sijk,sijk->sij", apart, apart))
-    found[:, range(points.shape[1]), range(points.shape[1])] = np.inf
-    return np.asarray(found)
+    distances = np.sqrt(np.einsum("sijk,sijk->sij", apart, apart))
+    distances[:, range(points.shape[1]), range(points.shape[1])] = np.inf
+    return np.asarray(distances)
 
 
 def _regularities(points: Floats) -> Floats:

@@ -25,22 +25,22 @@ def mosaics_table(cells: pl.DataFrame, regions: Mapping[str, Region], seed: int)
     The region is the part of the chip that retina covers, where it is known, else the chip. Coverage is of the fields'
     1-SD ellipses, where chip and stimulus are aligned.
     """
-    known = cells.filter(pl.col("type").is_not_null() & pl.col("soma_row").is_finite() & pl.col("soma_col").is_finite())
+    typed = cells.filter(pl.col("type").is_not_null() & pl.col("soma_row").is_finite() & pl.col("soma_col").is_finite())
     table = []
-    for (recording, kind), own in known.group_by(["recording", "type"], maintain_order=True):
-        if len(own) < MIN_SOMATA:
+    for (recording, kind), group in typed.group_by(["recording", "type"], maintain_order=True):
+        if len(group) < MIN_SOMATA:
             continue
         region = regions.get(str(recording))
-        somata = own.select("soma_col", "soma_row").to_numpy()
+        somata = group.select("soma_col", "soma_row").to_numpy()
         pitch_um = region.pitch_um if region is not None else np.nan
-        found = mosaic(
+        mosaic_ = mosaic(
             somata,
             CHIP_SIDE,
             CHIP_SIDE,
-            field_areas=own["field_area_um2"].to_numpy() / pitch_um**2,
+            field_areas=group["field_area_um2"].to_numpy() / pitch_um**2,
             seed=seed,
             is_inside=None if region is None else region.contains,
         )
         row: dict[str, Any] = {"recording": recording, "type": kind, "region": "chip" if region is None else "retina"}
-        table.append(row | {name: getattr(found, name) for name in found.__dataclass_fields__})
+        table.append(row | {name: getattr(mosaic_, name) for name in mosaic_.__dataclass_fields__})
     return pl.DataFrame(table, schema=SCHEMA)

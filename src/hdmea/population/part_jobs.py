@@ -60,8 +60,8 @@ def read_parts(recordings: Sequence[Path], directory: Path, engine: Engine) -> J
     ran = run_jobs(to_do, engine) if to_do else JobsRun([], None, None)
     with contextlib.suppress(OSError):  # it stays where anything is in it
         directory.rmdir()
-    found = {outcome.dataset_id: outcome for outcome in ran.outcomes}
-    done = [found.get(job.dataset_id) or JobOutcome(job.dataset_id, Status.DONE) for job in planned]
+    outcomes = {outcome.dataset_id: outcome for outcome in ran.outcomes}
+    done = [outcomes.get(job.dataset_id) or JobOutcome(job.dataset_id, Status.DONE) for job in planned]
     for job, outcome in zip(planned, done, strict=True):  # somebody else may have made it meanwhile
         if outcome.status is Status.LOCKED and parts.is_current(job.source, directory):
             outcome.status = Status.DONE

@@ -80,16 +80,18 @@ def make_part(recording: Path, directory: Path) -> Path:
             smoothed[movie], p_values[movie] = _smoothed(traces[movie])
         for row in rows:
             key = row["key"]
-            own: dict[str, npt.NDArray[Any]] = {movie: units[key] for movie, units in smoothed.items() if key in units}
-            own |= {movie: t.rates[key] for movie, t in traces.items() if movie not in smoothed and key in t.rates}
-            row |= response_features(own, are_smooth=True)
+            rates: dict[str, npt.NDArray[Any]] = {
+                movie: units[key] for movie, units in smoothed.items() if key in units
+            }
+            rates |= {movie: t.rates[key] for movie, t in traces.items() if movie not in smoothed and key in t.rates}
+            row |= response_features(rates, are_smooth=True)
             row |= response_p_value({movie: units[key] for movie, units in p_values.items() if key in units})
         responding = [row["unit"] for row in rows if row["step_up_QI"] > MIN_QUALITY]
         images = (feature_data(session.units[unit_id], IMAGE) for unit_id in responding)
         used = used_electrodes(image for image in images if image is not None)
         content = {
-            "traces": {movie: _stacked(own) for movie, own in traces.items()},
-            "means": {movie: _means(own) for movie, own in smoothed.items() if own},
+            "traces": {movie: _stacked(by_key) for movie, by_key in traces.items()},
+            "means": {movie: _means(by_key) for movie, by_key in smoothed.items() if by_key},
             "used_electrodes": used,
             "pitch_um": pitch_um(session),
         }
@@ -112,13 +114,13 @@ def _opened(recording: Path) -> PipelineSession:
 
 def _smoothed(traces: Traces) -> tuple[dict[str, npt.NDArray[np.float64]], dict[str, float]]:
     """Every unit's filtered trials (n_trials, T), and p that they are not alike; units of one shape together."""
-    found: dict[str, npt.NDArray[np.float64]] = {}
+    filtered: dict[str, npt.NDArray[np.float64]] = {}
     p_values: dict[str, float] = {}
     for keys, rates in _groups(traces):
         trials = smooth(rates)
-        found |= dict(zip(keys, trials, strict=True))
+        filtered |= dict(zip(keys, trials, strict=True))
         p_values |= dict(zip(keys, response_p_values(trials).tolist(), strict=True))
-    return found, p_values
+    return filtered, p_values
 
 
 def _means(smoothed: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, Any]:
@@ -170,7 +172,10 @@ def used_of(part: Path) -> tuple[npt.NDArray[np.bool_] | None, float]:
 def means_of(part: Path) -> dict[str, tuple[list[str], npt.NDArray[np.float32]]]:
     """By stimulus the keys and the filtered means (units, T) of what types are found from."""
     stored = h5burst.load(part, lazy=True)["means"]
-    return {str(movie): (list(map(str, own["keys"])), np.asarray(own["means"])) for movie, own in stored.items()}
+    return {
+        str(movie): (list(map(str, stored_means["keys"])), np.asarray(stored_means["means"]))
+        for movie, stored_means in stored.items()
+    }
 
 
 def halves_of(part: Path, movie: str, units: Sequence[int]) -> npt.NDArray[np.float32] | None:

@@ -74,23 +74,24 @@ def response_p_values(trials: Floats, *, seed: int = 0) -> Floats:
         return np.full(units, NAN)
     lags = np.random.default_rng(seed).integers(0, bins, (SHIFTS, count))
     waves = np.fft.rfft(trials - trials.mean(axis=2, keepdims=True), axis=2)
-    found, null = np.zeros(units), np.zeros((units, SHIFTS))
+    observed, null = np.zeros(units), np.zeros((units, SHIFTS))
     for one in range(count):
         for other in range(one + 1, count):
             covariance = np.fft.irfft(waves[:, one].conj() * waves[:, other], bins, axis=1)
-            found += covariance[:, 0]
+            observed += covariance[:, 0]
             null += covariance[:, (lags[:, other] - lags[:, one]) % bins]
-    least = found - 1e-9 * np.abs(found)
+    least = observed - 1e-9 * np.abs(observed)
     return np.asarray((1 + (null >= least[:, None]).sum(axis=1)) / (1 + SHIFTS))
 
 
 def response_p_value(p_values: Mapping[str, float]) -> dict[str, float]:
     """The p-values of one unit by stimulus, and `response_p_value` of all: the smallest, corrected for their number."""
-    found = {
-        f"{name}_p_value": next((p_values[one] for one in own if one in p_values), NAN) for name, own in TESTED.items()
+    values = {
+        f"{name}_p_value": next((p_values[one] for one in names if one in p_values), NAN)
+        for name, names in TESTED.items()
     }
-    known = [p for p in found.values() if not np.isnan(p)]
-    return {**found, "response_p_value": min(1.0, len(known) * min(known)) if known else NAN}
+    finite = [p for p in values.values() if not np.isnan(p)]
+    return {**values, "response_p_value": min(1.0, len(finite) * min(finite)) if finite else NAN}
 
 
 def response_features(rates: Mapping[str, npt.ArrayLike], *, are_smooth: bool = False) -> dict[str, float]:
@@ -131,14 +132,14 @@ def _step(trials: Floats | None) -> dict[str, float]:
     mean = np.empty(0) if trials is None else trials.mean(axis=0)
     quiet = float(mean[:STEP_ON].mean()) if len(mean) else NAN
     phases = {"on": (STEP_ON, STEP_OFF), "off": (STEP_OFF, STEP_END)}
-    found = {
+    values = {
         f"step_{side}_{name}": value
         for side, (start, stop) in phases.items()
         for name, value in _phase(mean, start, stop, quiet).items()
     }
-    on, off = max(found["step_on_peak"], 0.0), max(found["step_off_peak"], 0.0)
+    on, off = max(values["step_on_peak"], 0.0), max(values["step_off_peak"], 0.0)
     return {
-        **found,
+        **values,
         "step_on_off_ratio": (on - off) / (on + off) if on + off > 0 else NAN,
         "step_up_QI": NAN if trials is None else quality_index(trials),
     }
@@ -147,14 +148,14 @@ def _step(trials: Floats | None) -> dict[str, float]:
 def _colours(trials: Floats | None) -> dict[str, float]:
     mean = np.empty(0) if trials is None else trials.mean(axis=0)
     quiet = float(mean[:STEP_ON].mean()) if len(mean) else NAN
-    found = {
+    values = {
         f"{edge}_{name}": value
         for edge, (start, stop) in COLOUR_EDGES.items()
         for name, value in _phase(mean, start, stop, quiet).items()
     }
-    green, blue = (max(found[f"{c}_on_peak"], 0.0) + max(found[f"{c}_off_peak"], 0.0) for c in ("green", "blue"))
+    green, blue = (max(values[f"{c}_on_peak"], 0.0) + max(values[f"{c}_off_peak"], 0.0) for c in ("green", "blue"))
     return {
-        **found,
+        **values,
         "green_blue_ratio": (green - blue) / (green + blue) if green + blue > 0 else NAN,
         "green_blue_QI": NAN if trials is None else quality_index(trials),
     }
@@ -162,7 +163,7 @@ def _colours(trials: Floats | None) -> dict[str, float]:
 
 def _flicker(trials: Floats | None) -> dict[str, float]:
     mean = np.empty(0) if trials is None else trials.mean(axis=0)
-    found: dict[str, float] = {}
+    measures: dict[str, float] = {}
     for n, frequency_hz in enumerate(FREQUENCIES_HZ):
         settled = 0 if frequency_hz == FREQUENCIES_HZ[0] else FLICKER_SETTLED
         start = FLICKER_LEAD + n * FLICKER_PITCH
@@ -171,8 +172,8 @@ def _flicker(trials: Floats | None) -> dict[str, float]:
         whole = len(part) == FLICKER_FRAMES - settled
         values = sine_fit(time_s, part, frequency_hz) if whole else (NAN, NAN, NAN, NAN)
         names = ("amplitude", "phase", "offset", "r_squared")
-        found |= {f"freq_{frequency_hz:g}hz_{name}": value for name, value in zip(names, values, strict=True)}
-    return {**found, "freq_step_QI": NAN if trials is None else quality_index(trials)}
+        measures |= {f"freq_{frequency_hz:g}hz_{name}": value for name, value in zip(names, values, strict=True)}
+    return {**measures, "freq_step_QI": NAN if trials is None else quality_index(trials)}
 
 
 def sine_fit(time_s: Floats, values: Floats, frequency_hz: float) -> tuple[float, float, float, float]:

@@ -73,8 +73,8 @@ def _place(unit: Mapping[str, Any]) -> Row:
 
 def _text(value: Any) -> str | None:
     """A stored text; None for NaN."""
-    found = None if value is None else np.asarray(value).ravel()[0]
-    return str(found) if isinstance(found, (str, bytes)) else None
+    item = None if value is None else np.asarray(value).ravel()[0]
+    return str(item) if isinstance(item, (str, bytes)) else None
 
 
 def _field(unit: Mapping[str, Any], um_per_pixel: float) -> Row:

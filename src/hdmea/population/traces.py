@@ -60,7 +60,7 @@ def recording_traces(session: PipelineSession) -> dict[str, Traces]:
     """
     rate_hz = number(session.metadata.get("acquisition_rate"))
     frames = np.asarray(session.metadata.get("frame_timestamps", ())).astype(np.int64)
-    found: dict[str, Traces] = {}
+    by_movie: dict[str, Traces] = {}
     min_frames: dict[str, int] = {}  # frames of a complete trial
     for unit_id, unit in session.units.items():
         key = unit_key(session.dataset_id, unit_id)
@@ -69,14 +69,14 @@ def recording_traces(session: PipelineSession) -> dict[str, Traces]:
             bounds = np.asarray(section["trials_start_end"]).astype(np.int64).reshape(-1, 2)
             rows = get_nested(session.stimulus, "section_time", movie)
             usable = bounds[lies_in_sections(bounds, rows)]
-            traces = found.setdefault(movie, Traces())
+            traces = by_movie.setdefault(movie, Traces())
             if movie not in min_frames:  # reading a config takes as long as a unit's traces
                 config = inherited_stimulus_config(movie)
                 min_frames[movie] = -1 if config is None else config.section.trial_length_frame - LENGTH_TOLERANCE
             _add_movie(traces, key, movie, (spikes, usable, frames), rate_hz, min_frames[movie])
             for name, edges in _passages(session, movie, section, frames):
-                _add(found.setdefault(name, Traces()), key, [rates_between(spikes, one, rate_hz) for one in edges])
-    return found
+                _add(by_movie.setdefault(name, Traces()), key, [rates_between(spikes, one, rate_hz) for one in edges])
+    return by_movie
 
 
 def _add_movie(

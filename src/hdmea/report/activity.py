@@ -41,8 +41,8 @@ class ActivitySums:
     @property
     def is_shown(self) -> bool:
         """True where there is something to show."""
-        there = any(isinstance(self.session.metadata.get(name), Mapping) for name in (SYNCHRONY, WAVES))
-        return there and self.duration_s > 0
+        has_any = any(isinstance(self.session.metadata.get(name), Mapping) for name in (SYNCHRONY, WAVES))
+        return has_any and self.duration_s > 0
 
     def add(self, name: str, unit: Mapping[str, Any], times_s: npt.NDArray[np.float64]) -> None:
         """One unit's spikes in the bins of the raster, and its place."""
@@ -69,10 +69,10 @@ class ActivitySums:
 
     def _raster(self, places: npt.NDArray[np.float64]) -> Json:
         """Spikes in bins of time, a row a unit or some, from the first of the axis along which the array is longer."""
-        known = np.where(np.isfinite(places), places, np.inf)
+        ordered = np.where(np.isfinite(places), places, np.inf)
         finite = places[np.isfinite(places).all(axis=1)]
         axis = int(np.argmax(np.ptp(finite, axis=0))) if len(finite) else 0
-        order = np.lexsort((known[:, 1 - axis], known[:, axis]))
+        order = np.lexsort((ordered[:, 1 - axis], ordered[:, axis]))
         rows = np.array_split(np.array(self.counts, np.float64)[order], min(MAX_ROWS, len(order)))
         counts = np.array([row.sum(axis=0) for row in rows])
         top = max(float(np.quantile(counts[counts > 0], 0.95)), 1.0) if (counts > 0).any() else 1.0
@@ -87,24 +87,24 @@ class ActivitySums:
         }
 
     def _distance(self) -> Json | None:
-        found = get_nested(self.session.metadata, SYNCHRONY, "sttc_over_distance")
-        if not isinstance(found, Mapping):
+        distances = get_nested(self.session.metadata, SYNCHRONY, "sttc_over_distance")
+        if not isinstance(distances, Mapping):
             return None
-        curves = {name: finite_numbers(np.asarray(found[name], np.float64)) for name in _DISTANCE}
-        figures = {name: shown(float(found[name])) for name in ("decay_um", "decay_se_um", "at_zero")}
+        curves = {name: finite_numbers(np.asarray(distances[name], np.float64)) for name in _DISTANCE}
+        figures = {name: shown(float(distances[name])) for name in ("decay_um", "decay_se_um", "at_zero")}
         return {**curves, **figures, "dt": shown(float(get_nested(self.session.metadata, SYNCHRONY, "dt_s") or 0))}
 
     def _waves(self) -> list[Json]:
         if not isinstance(self.session.metadata.get(WAVES), Mapping):
             return []
         numbers = {name: k for k, name in enumerate(self.names)}
-        found = []
+        waves = []
         for wave in waves_of(self.session)[:MAX_WAVES]:
-            there = [
+            numbered = [
                 (numbers[name], onset) for name, onset in zip(wave.units, wave.onsets_s, strict=True) if name in numbers
             ]
-            onsets = [round(1000 * (onset - wave.start_s)) for _, onset in there]
-            found.append(
+            onsets = [round(1000 * (onset - wave.start_s)) for _, onset in numbered]
+            waves.append(
                 {
                     "start": shown(wave.start_s),
                     "duration": shown(wave.duration_s),
@@ -116,11 +116,11 @@ class ActivitySums:
                     "direction": shown(wave.direction_deg),
                     "r2": shown(wave.r_squared),
                     "origin": finite_numbers(wave.origin_um),
-                    "units": packed([unit for unit, _ in there], "<u4"),
+                    "units": packed([unit for unit, _ in numbered], "<u4"),
                     "onsets": packed(onsets, "<u4"),
                 }
             )
-        return found
+        return waves
 
     def _measures(self) -> list[list[Any]]:
         stored = get_nested(self.session.metadata, WAVES, "measures")

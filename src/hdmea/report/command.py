@@ -35,8 +35,8 @@ def report(
 
     if not source.is_dir():
         console.existing_file(source)
-    wanted = None if units is None else [name.strip() for name in units.split(",") if name.strip()]
-    path = write_report(source, output, units=wanted, overwrite=overwrite)
+    names = None if units is None else [name.strip() for name in units.split(",") if name.strip()]
+    path = write_report(source, output, units=names, overwrite=overwrite)
     screen.say(path)
     without = [str(file) for file in without_page(source)] if source.is_dir() and not is_population(source) else []
     for file in without:

@@ -37,12 +37,12 @@ def write_page(
     """
     path = _output(session, output)
     may_write(path, overwrite)
-    wanted = _wanted(session, units)
+    names = _wanted(session, units)
     with (
         durable.replacing(path, overwrite=True) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
     ):
-        file.writelines(_page(session, wanted, forget))
+        file.writelines(_page(session, names, forget))
     return path
 
 
@@ -91,19 +91,19 @@ def _wanted(session: PipelineSession, units: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(units))
 
 
-def _page(session: PipelineSession, wanted: list[str], forget: bool) -> Iterator[str]:
-    own = session.own_file
-    of_file = own is not None and own.is_file() and len(wanted) == session.unit_count
-    mark = _mark(own) if of_file and own is not None else ""  # before anything is read
+def _page(session: PipelineSession, names: list[str], forget: bool) -> Iterator[str]:
+    own_file = session.own_file
+    of_file = own_file is not None and own_file.is_file() and len(names) == session.unit_count
+    mark = _mark(own_file) if of_file and own_file is not None else ""  # before anything is read
     yield page.begin(session.dataset_id, GENERATOR, SECTIONS)
     recording = page_data.begin(session)
     with reporting("report") as report:
-        for number, name in enumerate(wanted):
+        for number, name in enumerate(names):
             yield page.data_element(f"unit-{number}", page_data.add_unit(recording, name))
             if forget:
                 session.units[name] = {}
             if report is not None:
-                report(number + 1, len(wanted))
+                report(number + 1, len(names))
     yield page.data_element("recording", page_data.finish(recording))
     yield page.end("hdmea.report", "pictures.js", "activity.js", "page.js")
     yield mark

@@ -69,8 +69,8 @@ def add_unit(recording: RecordingSums, name: str) -> Json:
     values = _own_values(times, recording.duration_s) | values_of(unit)
     _add_values(recording, name, values)
     _note_features(recording, name, unit, values)
-    place = figure_data.chip_position(unit)
-    recording.places.append(None if place is None else list(place))
+    xy = figure_data.chip_position(unit)
+    recording.places.append(None if xy is None else list(xy))
     recording.activity.add(name, unit, times)
     if recording.duration_s > 0:
         recording.population += np.histogram(times, RATE_BINS, (0, recording.duration_s))[0]
@@ -83,7 +83,7 @@ def add_unit(recording: RecordingSums, name: str) -> Json:
         "over": _over(times, recording.duration_s),
         "image": _image(session, unit),
         "responses": [_response(session, unit, movie) for movie in _movies(recording, unit)],
-        "fields": [_field(one, found) for one, found in fields if found is not None],
+        "fields": [_field(one, stored) for one, stored in fields if stored is not None],
         "tunings": [_tuning(one) for one in figure_data.tunings_of(unit)],
     }
 
@@ -105,9 +105,9 @@ def _add_values(recording: RecordingSums, name: str, values: Mapping[str, Scalar
 
 
 def _note_features(recording: RecordingSums, name: str, unit: Mapping[str, Any], values: Mapping[str, Scalar]) -> None:
-    for feature, found in (unit.get("features") or {}).items():
+    for feature, feature_value in (unit.get("features") or {}).items():
         recording.having[str(feature)] = recording.having.get(str(feature), 0) + 1
-        metadata = found.get("metadata") if isinstance(found, Mapping) else None
+        metadata = feature_value.get("metadata") if isinstance(feature_value, Mapping) else None
         said = {key: metadata[key] for key in ("version", "params_hash") if metadata and key in metadata}
         text = ", ".join(f"{key} {value}" for key, value in said.items()) or "no version stored"
         recording.versions.setdefault(str(feature), set()).add(text)
@@ -118,8 +118,10 @@ def _note_features(recording: RecordingSums, name: str, unit: Mapping[str, Any],
 
 def _add_ellipse(recording: RecordingSums, unit: Mapping[str, Any], fields: list[str]) -> None:
     recording.mosaic = recording.mosaic or (fields[0] if fields else "")
-    found = figure_data.field_ellipse(unit, recording.mosaic) if recording.mosaic else None
-    shape = None if found is None else [found.x, found.y, found.half_major, found.half_minor, found.angle_deg]
+    ellipse = figure_data.field_ellipse(unit, recording.mosaic) if recording.mosaic else None
+    shape = (
+        None if ellipse is None else [ellipse.x, ellipse.y, ellipse.half_major, ellipse.half_minor, ellipse.angle_deg]
+    )
     recording.fields.append(shape)
 
 
@@ -127,8 +129,8 @@ def _add_ellipse(recording: RecordingSums, unit: Mapping[str, Any], fields: list
 
 
 def _wave(session: PipelineSession, unit: Mapping[str, Any]) -> Json | None:
-    found = figure_data.waveform_of(session, unit)
-    return None if found is None else {"x": finite_numbers(found[0]), "y": finite_numbers(found[1])}
+    waveform = figure_data.waveform_of(session, unit)
+    return None if waveform is None else {"x": finite_numbers(waveform[0]), "y": finite_numbers(waveform[1])}
 
 
 def _pairs(times: Any) -> list[int]:
@@ -181,7 +183,7 @@ def _traces(image: figure_data.Image) -> Json:
 
 def _movies(recording: RecordingSums, unit: Mapping[str, Any]) -> list[str]:
     """The movies whose trials a unit has, in the order in which they were shown."""
-    order = {name: place for place, name in enumerate(recording.sections)}
+    order = {name: i for i, name in enumerate(recording.sections)}
     names = [str(movie) for movie in unit.get("spike_times_sectioned") or {}]
     return sorted(names, key=lambda name: order.get(name, len(order)))
 
@@ -213,46 +215,46 @@ def _response(session: PipelineSession, unit: Mapping[str, Any], movie: str) -> 
     }
 
 
-def _field(name: str, found: figure_data.Field) -> Json:
-    shape = found.ellipse
+def _field(name: str, sta: figure_data.Field) -> Json:
+    shape = sta.ellipse
     ellipse = None if shape is None else [shape.x, shape.y, shape.half_major, shape.half_minor, shape.angle_deg]
-    middle, reach = found.colour_range
+    middle, reach = sta.colour_range
     return {
         "name": name,
-        "shape": list(found.space.shape),
-        "space": finite_numbers(found.space),
+        "shape": list(sta.space.shape),
+        "space": finite_numbers(sta.space),
         "middle": middle,
         "reach": reach,
-        "course": finite_numbers(found.time_course),
-        "times": finite_numbers(found.lags),
-        "unit": found.lag_unit,
-        "frame": found.peak_frame,
-        "frames": _frames(found, middle, reach),
+        "course": finite_numbers(sta.time_course),
+        "times": finite_numbers(sta.lags),
+        "unit": sta.lag_unit,
+        "frame": sta.peak_frame,
+        "frames": _frames(sta, middle, reach),
         "ellipse": ellipse,
-        "significant": found.significant,
+        "significant": sta.significant,
     }
 
 
-def _frames(found: figure_data.Field, middle: float, reach: float) -> Json:
+def _frames(sta: figure_data.Field, middle: float, reach: float) -> Json:
     """Frames of the average, evenly chosen where all are too many, in 255 steps; 255 is not a number."""
-    length = len(found.average)
-    count = min(length, max(1, MAX_OF_FRAMES // found.space.size))
+    length = len(sta.average)
+    count = min(length, max(1, MAX_OF_FRAMES // sta.space.size))
     even = np.linspace(0, length - 1, count).round().astype(int) if count > 1 else []
-    numbers = np.unique([*even, found.peak_frame])
-    parts = (found.average[numbers] - middle) / reach / 2 + 0.5
+    numbers = np.unique([*even, sta.peak_frame])
+    parts = (sta.average[numbers] - middle) / reach / 2 + 0.5
     steps = np.where(np.isfinite(parts), np.round(np.clip(np.nan_to_num(parts), 0, 1) * 254), 255)
     return {"numbers": numbers.tolist(), "values": packed(steps, "u1")}
 
 
-def _tuning(found: figure_data.Tuning) -> Json:
+def _tuning(tuning: figure_data.Tuning) -> Json:
     figures = (
-        found.preferred_deg, found.half_width_deg, found.dsi, found.dsi_low, found.dsi_high, found.p_value
+        tuning.preferred_deg, tuning.half_width_deg, tuning.dsi, tuning.dsi_low, tuning.dsi_high, tuning.p_value
     )  # fmt: skip
     named = zip(("preferred", "half", "dsi", "low", "high", "p"), finite_numbers(figures), strict=True)
     return {
-        "name": found.feature,
-        "x": finite_numbers(found.directions_deg),
-        "y": finite_numbers(found.response),
+        "name": tuning.feature,
+        "x": finite_numbers(tuning.directions_deg),
+        "y": finite_numbers(tuning.response),
         **dict(named),
     }
 
@@ -355,7 +357,7 @@ def _missing(recording: RecordingSums) -> list[list[Any]]:
     """Units without spikes, without a place, and features that only some units have."""
     total = len(recording.names)
     silent = sum(count == 0 for count in recording.columns.get("spikes", []))
-    homeless = sum(place is None for place in recording.places)
-    found = [["units without spikes", silent], ["units without a place on the chip", homeless]]
-    found += [[f"units without the feature {name}", total - have] for name, have in sorted(recording.having.items())]
-    return [[what, count, total] for what, count in found if count]
+    homeless = sum(xy is None for xy in recording.places)
+    counts = [["units without spikes", silent], ["units without a place on the chip", homeless]]
+    counts += [[f"units without the feature {name}", total - have] for name, have in sorted(recording.having.items())]
+    return [[label, count, total] for label, count in counts if count]

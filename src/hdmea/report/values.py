@@ -68,8 +68,8 @@ def values_of(unit: Mapping[str, Any]) -> dict[str, Scalar]:
     return dict(_shown(without_doubles(unit_values(unit)).items()))
 
 
-def _shown(found: Iterable[tuple[tuple[str, ...], Scalar]]) -> Iterator[tuple[str, Scalar]]:
-    for path, one in found:
+def _shown(values: Iterable[tuple[tuple[str, ...], Scalar]]) -> Iterator[tuple[str, Scalar]]:
+    for path, one in values:
         if not (isinstance(one, str) and len(one) > LONGEST_TEXT):
             yield "/".join(path), shown(one)
 

@@ -103,7 +103,7 @@ def from_anndata(adata: Any, assay: str = "proteins", *, make_unique: bool = Fal
     shared: dict[str, Any] = {FRAME: obs_origin} if obs_origin else {}
     of_assay: dict[str, Any] = {}
     of_samples: dict[str, Any] = {}
-    known = AssayExtras(
+    assay_extras = AssayExtras(
         mapped(adata.varm, "varm", of_assay), mapped(adata.varp, "varp", of_assay), _raw(adata, of_assay), origin
     )
     ids = (obs.get_column(INDEX).to_list(), var.get_column(INDEX).to_list())
@@ -113,16 +113,16 @@ def from_anndata(adata: Any, assay: str = "proteins", *, make_unique: bool = Fal
     uns = mapped(rest, "uns", of_samples)
     history, metadata, links = brought or ([], {}, [])
     for name, known_of_matrix in metadata.items():
-        place = x_layer if name is None else name
-        if place in matrices:
-            matrices[place].metadata = known_of_matrix
+        layer = x_layer if name is None else name
+        if layer in matrices:
+            matrices[layer].metadata = known_of_matrix
     origin.update({MEMBERS: of_assay} if of_assay else {})
     shared.update({MEMBERS: of_samples} if of_samples else {})
     within = [link for link in links if link.source_assay == link.target_assay == assay]
     others = [link for link in links if link not in within]
     if others:  # of assays that are not here: they travel on
         uns[KEY] = mapped(carry((), {}, others, ids), f"uns/{KEY}", {})
-    extras = Extras(obsm, obsp, uns, {} if known.is_empty() else {assay: known}, shared)
+    extras = Extras(obsm, obsp, uns, {} if assay_extras.is_empty() else {assay: assay_extras}, shared)
     return ScpContainer(obs, {assay: Assay(var, matrices)}, within, history, extras=extras)
 
 
@@ -132,8 +132,8 @@ def _unique(frame: Any, where: str, make_unique: bool) -> Any:
         return frame
     if not make_unique:
         twice = names[names.duplicated()].unique().tolist()
-        what = f"{where}: IDs appear more than once: {twice[:5]}"
-        message = f"{what}: make_unique=True (--make-unique) appends -1, -2, … to them"
+        problem = f"{where}: IDs appear more than once: {twice[:5]}"
+        message = f"{problem}: make_unique=True (--make-unique) appends -1, -2, … to them"
         raise ValidationError(message, where)
     from anndata.utils import make_index_unique
 
@@ -157,11 +157,13 @@ def _raw(adata: Any, origins: dict[str, Any]) -> RawValues | None:
     if adata.raw is None:
         return None
     X = adata.raw.X
-    known: dict[str, Any] = {}
+    origin_of_var: dict[str, Any] = {}
     values = in_memory(X if hasattr(X, "to_memory") or sp.issparse(X) else X[:])
-    raw = RawValues(values, frame_of(adata.raw.var, "raw.var", "var", known), mapped(adata.raw.varm, "varm", known))
-    if known:
-        origins["raw"] = known
+    raw = RawValues(
+        values, frame_of(adata.raw.var, "raw.var", "var", origin_of_var), mapped(adata.raw.varm, "varm", origin_of_var)
+    )
+    if origin_of_var:
+        origins["raw"] = origin_of_var
     return raw
 
 
@@ -222,41 +224,41 @@ def _assembled(
     if assay not in container.assays:
         raise AssayNotFoundError(assay, container.assays)
     source = container.assays[assay]
-    known = container.extras.assays.get(assay, AssayExtras())
-    had_no_x = layer is None and layers == "all" and known.origin.get(X_LAYER) == ""
-    main = None if had_no_x else _main_layer(layer, assay, source, known)
+    assay_extras = container.extras.assays.get(assay, AssayExtras())
+    had_no_x = layer is None and layers == "all" and assay_extras.origin.get(X_LAYER) == ""
+    main = None if had_no_x else _main_layer(layer, assay, source, assay_extras)
     others = [name for name in source.layers if name != main] if layers == "all" else list(layers)
     values_of = for_file if in_file else for_anndata
-    mask_of = partial(for_file, known=known) if in_file else known_formats
-    made = {}
+    mask_of = partial(for_file, known=assay_extras) if in_file else known_formats
+    layers_out = {}
     for name in others:
         _known_layer(name, assay, source)
-        made[name] = values_of(source.layers[name].X, known, name)
+        layers_out[name] = values_of(source.layers[name].X, assay_extras, name)
         if source.layers[name].M is not None:
-            made[f"{name}_{MASK_LAYER}"] = mask_of(source.layers[name].M)
+            layers_out[f"{name}_{MASK_LAYER}"] = mask_of(source.layers[name].M)
     if main is not None and source.layers[main].M is not None:
-        made[MASK_LAYER] = mask_of(source.layers[main].M)
+        layers_out[MASK_LAYER] = mask_of(source.layers[main].M)
     obs = to_pandas(container.obs, container.sample_id_col, "obs", nested(container.extras.origin, FRAME))
-    var = to_pandas(source.var, source.feature_id_col, "var", nested(known.origin, FRAME))
+    var = to_pandas(source.var, source.feature_id_col, "var", nested(assay_extras.origin, FRAME))
     extras = container.extras
-    of_samples, of_assay = nested(extras.origin, MEMBERS), nested(known.origin, MEMBERS)
+    of_samples, of_assay = nested(extras.origin, MEMBERS), nested(assay_extras.origin, MEMBERS)
     adata = anndata.AnnData(
-        X=None if main is None else values_of(source.layers[main].X, known, main),
+        X=None if main is None else values_of(source.layers[main].X, assay_extras, main),
         obs=obs,
         var=var,
-        layers=made,
+        layers=layers_out,
         obsm=unmapped(extras.obsm, of_samples, "obsm"),
         obsp=unmapped(extras.obsp, of_samples, "obsp"),
-        varm=unmapped(known.varm, of_assay, "varm"),
-        varp=unmapped(known.varp, of_assay, "varp"),
+        varm=unmapped(assay_extras.varm, of_assay, "varm"),
+        varp=unmapped(assay_extras.varp, of_assay, "varp"),
         uns=unmapped({name: value for name, value in extras.uns.items() if name != KEY}, of_samples, "uns"),
     )
     _carry_into(adata, container, source, main, others)
-    if known.raw is not None:
+    if assay_extras.raw is not None:
         of_raw = nested(of_assay, "raw")
-        raw_var = to_pandas(known.raw.var, INDEX, "raw.var", nested(of_raw, "var"))
-        varm = unmapped(known.raw.varm, of_raw, "varm")
-        adata.raw = anndata.AnnData(X=known.raw.X, obs=obs[[]], var=raw_var, varm=varm)
+        raw_var = to_pandas(assay_extras.raw.var, INDEX, "raw.var", nested(of_raw, "var"))
+        varm = unmapped(assay_extras.raw.varm, of_raw, "varm")
+        adata.raw = anndata.AnnData(X=assay_extras.raw.X, obs=obs[[]], var=raw_var, varm=varm)
     return adata
 
 
@@ -267,24 +269,24 @@ def _carry_into(adata: Any, container: ScpContainer, source: Assay, main: str | 
     if main is not None:
         metadata[None] = source.layers[main].metadata
     passing = carried(container.extras.uns, ids)
-    made = carry(container.history, metadata, [*container.links, *(passing[2] if passing else [])], ids)
-    if made:
-        adata.uns[KEY] = made
+    content = carry(container.history, metadata, [*container.links, *(passing[2] if passing else [])], ids)
+    if content:
+        adata.uns[KEY] = content
 
 
-def _anndata(what: str) -> Any:
+def _anndata(subject: str) -> Any:
     try:
         import anndata
     except ImportError as error:
-        message = f"{what} needs the package anndata: pip install anndata"
+        message = f"{subject} needs the package anndata: pip install anndata"
         raise MissingDependencyError("anndata", message) from error
     return anndata
 
 
-def _main_layer(layer: str | None, assay: str, source: Assay, known: AssayExtras) -> str:
+def _main_layer(layer: str | None, assay: str, source: Assay, assay_extras: AssayExtras) -> str:
     if layer is None:
         names = list(source.layers)
-        layer = known.origin.get(X_LAYER) or ("X" if "X" in names or len(names) != 1 else names[0])
+        layer = assay_extras.origin.get(X_LAYER) or ("X" if "X" in names or len(names) != 1 else names[0])
     return _known_layer(layer, assay, source)
 
 

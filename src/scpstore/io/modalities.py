@@ -64,8 +64,8 @@ def from_mudata(mdata: Any, *, make_unique: bool = False) -> ScpContainer:
         raise ValidationError(message, "mdata")
     obs, origin = with_dtypes(mdata.obs, "obs")
     ids = obs.get_column(INDEX).to_list()
-    places = {name: place for place, name in enumerate(ids)}
-    assays, of_assays, own = {}, {}, {}
+    places = {name: row for row, name in enumerate(ids)}
+    assays, of_assays, by_modality = {}, {}, {}
     brought = carried(mdata.uns, (ids, []))
     x_layers = mdata.uns.get(KEY, {}).get(_X_LAYERS, {}) if brought is not None else {}
     for name, adata in mdata.mod.items():
@@ -76,13 +76,13 @@ def from_mudata(mdata: Any, *, make_unique: bool = False) -> ScpContainer:
         assays[name] = Assay(part.assays[name].var, {main if key == "X" else key: m for key, m in layers.items()})
         if name in part.extras.assays:
             of_assays[name] = part.extras.assays[name]
-        known = {key: getattr(part.extras, key) for key in _PARTS if getattr(part.extras, key)}
+        parts_of = {key: getattr(part.extras, key) for key in _PARTS if getattr(part.extras, key)}
         is_whole = rows == list(range(len(ids))) and part.obs.columns == [INDEX]
-        if known or part.extras.origin or not is_whole:
-            own[name] = {"obs": part.obs, "origin": part.extras.origin, **known}
+        if parts_of or part.extras.origin or not is_whole:
+            by_modality[name] = {"obs": part.obs, "origin": part.extras.origin, **parts_of}
     shared = from_anndata(_bare(mdata), "cells").extras
     uns = {key: value for key, value in shared.uns.items() if key != KEY}
-    uns |= {MODALITIES: own} if own else {}
+    uns |= {MODALITIES: by_modality} if by_modality else {}
     history, _, links = brought or ([], {}, [])
     extras = Extras(shared.obsm, shared.obsp, uns, of_assays, {**shared.origin, **({FRAME: origin} if origin else {})})
     return ScpContainer(obs, assays, links, history, extras=extras)
@@ -112,9 +112,9 @@ def _spread(values: Any, rows: list[int], height: int, fill: float) -> Any:
     if sp.issparse(values):
         places = sp.csr_matrix((np.ones(len(rows), values.dtype), (rows, range(len(rows)))), (height, len(rows)))
         return (places @ values.tocsr()).asformat(values.format)
-    made = np.full((height, values.shape[1]), fill, values.dtype)
-    made[rows] = values
-    return made
+    spread = np.full((height, values.shape[1]), fill, values.dtype)
+    spread[rows] = values
+    return spread
 
 
 def to_mudata(container: ScpContainer, *, layers: Mapping[str, str] | None = None) -> Any:
@@ -156,24 +156,24 @@ def to_mudata(container: ScpContainer, *, layers: Mapping[str, str] | None = Non
         from mudata import MuData
     except ImportError as error:
         raise MissingDependencyError("mudata", "to_mudata needs the package mudata: pip install mudata") from error
-    own = container.extras.uns.get(MODALITIES, {})
-    own = own if isinstance(own, Mapping) else {}
+    by_modality = container.extras.uns.get(MODALITIES, {})
+    by_modality = by_modality if isinstance(by_modality, Mapping) else {}
     modalities, x_layers = {}, {}
     for name, assay in container.assays.items():
-        known = container.extras.assays.get(name, AssayExtras())
-        main = (layers or {}).get(name) or known.origin.get(X_LAYER) or ("X" if "X" in assay.layers else None)
+        assay_extras = container.extras.assays.get(name, AssayExtras())
+        main = (layers or {}).get(name) or assay_extras.origin.get(X_LAYER) or ("X" if "X" in assay.layers else None)
         main = main or next(iter(assay.layers), None)
-        part = _part(container, name, own.get(name, {}))
+        part = _part(container, name, by_modality.get(name, {}))
         if main is None:  # as an AnnData object without X
-            known = part.extras.assays.setdefault(name, AssayExtras())
-            part.extras.assays[name] = replace(known, origin={**known.origin, X_LAYER: ""})
+            assay_extras = part.extras.assays.setdefault(name, AssayExtras())
+            part.extras.assays[name] = replace(assay_extras, origin={**assay_extras.origin, X_LAYER: ""})
         others = [layer for layer in assay.layers if layer != main]
         modalities[name] = to_anndata(part, name, main, layers=others if others else "all" if main is None else ())
-        if main is not None and main != "X" and known.origin.get(X_LAYER) != main:
+        if main is not None and main != "X" and assay_extras.origin.get(X_LAYER) != main:
             x_layers[name] = main
     obs = to_pandas(container.obs, container.sample_id_col, "obs", nested(container.extras.origin, FRAME))
-    made = MuData(modalities, obs=obs)
-    made = made[obs.index].copy() if not made.obs_names.equals(obs.index) else made
+    mudata = MuData(modalities, obs=obs)
+    mudata = mudata[obs.index].copy() if not mudata.obs_names.equals(obs.index) else mudata
     uns = {key: value for key, value in container.extras.uns.items() if key not in (KEY, MODALITIES)}
     shared = Extras(container.extras.obsm, container.extras.obsp, uns, {}, container.extras.origin)
     values = {"X": ScpMatrix(np.zeros((container.n_samples, 0)))}
@@ -182,35 +182,35 @@ def to_mudata(container: ScpContainer, *, layers: Mapping[str, str] | None = Non
     of_all = to_anndata(bare, "cells", "X")
     for key in _PARTS:
         for below, value in getattr(of_all, key).items():
-            getattr(made, key)[below] = value
+            getattr(mudata, key)[below] = value
     travelling = carry(container.history, {}, container.links, (container.sample_ids.to_list(), []))
     if travelling or x_layers:
-        made.uns[KEY] = {"version": 1, "ids": "", **travelling, **({_X_LAYERS: x_layers} if x_layers else {})}
-    return made
+        mudata.uns[KEY] = {"version": 1, "ids": "", **travelling, **({_X_LAYERS: x_layers} if x_layers else {})}
+    return mudata
 
 
-def _part(container: ScpContainer, name: str, own: Mapping[str, Any]) -> ScpContainer:
+def _part(container: ScpContainer, name: str, kept_of: Mapping[str, Any]) -> ScpContainer:
     """The cells of a modality, in its order, with what it said of them."""
     extras = Extras(assays={name: container.extras.assays.get(name, AssayExtras())})
     obs = pl.DataFrame({INDEX: container.sample_ids})
-    if not isinstance(own.get("obs"), pl.DataFrame):
+    if not isinstance(kept_of.get("obs"), pl.DataFrame):
         return ScpContainer(obs, {name: container.assays[name]}, extras=extras)
-    places = {cell: place for place, cell in enumerate(container.sample_ids.to_list())}
-    of_modality = own["obs"].get_column(INDEX).to_list()
+    places = {cell: row for row, cell in enumerate(container.sample_ids.to_list())}
+    of_modality = kept_of["obs"].get_column(INDEX).to_list()
     kept = np.array([row for row, cell in enumerate(of_modality) if cell in places], np.int64)
     rows = np.array([places[of_modality[row]] for row in kept], np.int64)
     extras = Extras(
-        {key: rows_of(value, kept) for key, value in own.get("obsm", {}).items()},
-        {key: rows_of(rows_of(value, kept).T, kept).T for key, value in own.get("obsp", {}).items()},
-        dict(own.get("uns", {})),
+        {key: rows_of(value, kept) for key, value in kept_of.get("obsm", {}).items()},
+        {key: rows_of(rows_of(value, kept).T, kept).T for key, value in kept_of.get("obsp", {}).items()},
+        dict(kept_of.get("uns", {})),
         extras.assays,
-        dict(own.get("origin", {})),
+        dict(kept_of.get("origin", {})),
     )
     assay = container.assays[name].select_samples(rows)
-    if len(own["obs"]) < container.n_samples:
+    if len(kept_of["obs"]) < container.n_samples:
         layers = {key: _without_mask_of_absence(matrix) for key, matrix in assay.layers.items()}
         assay = Assay(assay.var, layers, assay.feature_id_col)
-    return ScpContainer(own["obs"][kept], {name: assay}, extras=extras)
+    return ScpContainer(kept_of["obs"][kept], {name: assay}, extras=extras)
 
 
 def _without_mask_of_absence(matrix: ScpMatrix) -> ScpMatrix:

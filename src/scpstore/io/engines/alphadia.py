@@ -98,14 +98,16 @@ def read_alphadia(
     no_threshold(q_value, table)
     frame = table.read(None, runs)
     frame = frame.group_by(frame.columns, maintain_order=True).len("rows")
-    known = [name for name in table.columns if name and name not in (feature, *runs)]
+    annotation_names = [name for name in table.columns if name and name not in (feature, *runs)]
     assay = _FEATURES[_older(feature)]
-    made = from_wide(table.path, frame, feature, {_INTENSITY: {run: run for run in runs}}, [*known, "rows"])
-    decoy = next((name for name in known if _older(name) == "decoy"), None)
+    matrices = from_wide(
+        table.path, frame, feature, {_INTENSITY: {run: run for run in runs}}, [*annotation_names, "rows"]
+    )
+    decoy = next((name for name in annotation_names if _older(name) == "decoy"), None)
     if decoy is not None:
-        made.var = made.var.with_columns(_is_decoy(decoy).alias(decoy))
+        matrices.var = matrices.var.with_columns(_is_decoy(decoy).alias(decoy))
     level = Level(assay, feature, (_INTENSITY,), zero_is_missing=(_INTENSITY,))
-    return container_of(table.path, ALPHADIA, [(level, made)], request)
+    return container_of(table.path, ALPHADIA, [(level, matrices)], request)
 
 
 def _older(name: str) -> str:
@@ -125,12 +127,12 @@ def _is_decoy(name: str) -> pl.Expr:
 
 def _from_precursors(table: Table, request: Request) -> ScpContainer:
     names = {old: old if old in table.columns else new for old, new in _NEWER.items()}
-    known = tuple(names[name] for name in _ANNOTATIONS)
+    annotation_names = tuple(names[name] for name in _ANNOTATIONS)
     quantity = "precursor.intensity"
     levels = (
         Level(
             PRECURSORS, names["mod_seq_charge_hash"], (quantity, *request.layers), (names["qval"],), names["qval"],
-            known,
+            annotation_names,
             zero_is_missing=(quantity,),
         ),
         Level(
@@ -151,11 +153,11 @@ def _from_precursors(table: Table, request: Request) -> ScpContainer:
     samples = None
     if has_channels and frame.get_column(names["channel"]).n_unique() > 1:
         frame, samples = with_channels(table, frame, run, names["channel"])
-    made = long_report(table, frame, run, asked)
+    levels_read = long_report(table, frame, run, asked)
     if names["decoy"] in more:
         is_decoy = frame.select(_is_decoy(names["decoy"])).to_series()
-        for level, matrices in made:
+        for level, matrices in levels_read:
             matrices.var = matrices.var.drop(names["decoy"], strict=False)
             marked(matrices, frame, level.feature, is_decoy, "decoy")
     links = links_of(pairs_of(frame, asked))
-    return container_of(table.path, ALPHADIA_PRECURSORS, made, request, links, samples)
+    return container_of(table.path, ALPHADIA_PRECURSORS, levels_read, request, links, samples)

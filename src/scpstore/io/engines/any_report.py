@@ -76,8 +76,8 @@ def read_report(path: PathLike, cells: PathLike | None = None, *, q_value: Any =
     kind = kinds.MZTAB if is_of_sections else kinds.report_of(columns)
     if kind is None:
         some = ", ".join(columns[:8]) + (", …" if len(columns) > 8 else "")
-        known = ", ".join(name for name in READERS if name not in (kinds.MAXQUANT_OTHER, kinds.SAGE_SPECTRA))
-        raise IOFormatError(f"{path} is not a report of {known}: it has the columns {some}")
+        kinds_known = ", ".join(name for name in READERS if name not in (kinds.MAXQUANT_OTHER, kinds.SAGE_SPECTRA))
+        raise IOFormatError(f"{path} is not a report of {kinds_known}: it has the columns {some}")
     read = READERS[kind]
     if q_value is not None and read not in _WITH_Q_VALUES:
         raise ValidationError(f"{path} is a {kind}, which has no q-values", "q_value")

@@ -158,10 +158,10 @@ def _only_reports(table: Table) -> None:
 
 
 def _from_report(table: Table, run: str, request: Request) -> ScpContainer:
-    present = [level for known in _LEVELS if (level := known.present(table.columns)) is not None]
+    present = [level for candidate in _LEVELS if (level := candidate.present(table.columns)) is not None]
     if not present:
-        wanted = " or ".join(f"{level.feature} with {', '.join(level.quantities)}" for level in _LEVELS)
-        raise not_a_report(table, "DIA-NN", wanted)
+        needed = " or ".join(f"{level.feature} with {', '.join(level.quantities)}" for level in _LEVELS)
+        raise not_a_report(table, "DIA-NN", needed)
     if request.q_value is not None and all(level.filter_by is None for level in present):
         no_threshold(request.q_value, table)
     levels = request.levels(present, table.columns, table.path)
@@ -175,7 +175,7 @@ def _from_report(table: Table, run: str, request: Request) -> ScpContainer:
         frame = frame.with_columns(pl.col(run).replace(short_names(paths)))
     frame, samples = _by_channel(table, frame, run)
     frame, decoys = _apart(table, frame, levels)
-    made = []
+    assays = []
     for level in levels:
         rows = frame
         if decoys and level.assay == PROTEINS:  # a group that targets have, too, is theirs
@@ -184,8 +184,8 @@ def _from_report(table: Table, run: str, request: Request) -> ScpContainer:
         ((_, matrices),) = long_report(table, rows, run, [level])
         if decoys:
             marked(matrices, rows, level.feature, rows.get_column("decoy"), "decoy")
-        made.append((level, matrices))
-    return container_of(table.path, DIANN, made, request, links_of(pairs_of(frame, levels)), samples)
+        assays.append((level, matrices))
+    return container_of(table.path, DIANN, assays, request, links_of(pairs_of(frame, levels)), samples)
 
 
 def _by_channel(table: Table, frame: pl.DataFrame, run: str) -> tuple[pl.DataFrame, pl.DataFrame | None]:
@@ -244,11 +244,11 @@ def _from_matrices(tables: Sequence[Table], request: Request) -> ScpContainer:
                 table, "DIA-NN", "Run or File.Name, or Protein.Group or Precursor.Id and one column a run"
             )
         names = {run: column for column, run in short_names(runs).items()}
-        known = [name for name in table.columns if name not in runs]
+        annotation_names = [name for name in table.columns if name not in runs]
         frame = table.read(numbers=runs)
         quantity = "Precursor.Normalised" if assay == PRECURSORS else "PG.MaxLFQ"
-        made = from_wide(table.path, frame, feature, {quantity: names}, known)
-        assays.append((Level(assay, feature, (quantity,)), made))
+        matrices = from_wide(table.path, frame, feature, {quantity: names}, annotation_names)
+        assays.append((Level(assay, feature, (quantity,)), matrices))
         if assay == PRECURSORS and len(tables) > 1:
             pairs = frame.select(source_id=_ID, target_id="Protein.Group")
     if pairs is not None:

@@ -75,8 +75,8 @@ def read_discoverer(path: PathLike, cells: PathLike | None = None, *, annotation
     table = open_table(Path(path))
     columns: dict[str, dict[str, str]] = {}
     for name in table.columns:
-        if found := _SAMPLE.fullmatch(name):
-            columns.setdefault(found["kind"], {})[found["of"]] = name
+        if match := _SAMPLE.fullmatch(name):
+            columns.setdefault(match["kind"], {})[match["of"]] = name
     is_protein = "Accession" in table.columns
     feature = "Accession" if is_protein else "Annotated Sequence"
     if not columns or feature not in table.columns:
@@ -84,9 +84,11 @@ def read_discoverer(path: PathLike, cells: PathLike | None = None, *, annotation
             table, "Proteome Discoverer", "Accession or Annotated Sequence, and columns 'Abundance: F1: …'"
         )
     assay = PROTEINS if is_protein else PEPTIDES
-    known = tuple(name for name in _ANNOTATIONS[feature] if name in table.columns)
+    annotation_names = tuple(name for name in _ANNOTATIONS[feature] if name in table.columns)
     request = Request(cells, None, (), annotations)
-    (level,) = request.levels([Level(assay, feature, tuple(columns), annotations=known)], table.columns, table.path)
+    (level,) = request.levels(
+        [Level(assay, feature, tuple(columns), annotations=annotation_names)], table.columns, table.path
+    )
     numbers = [name for by_run in columns.values() for name in by_run.values()]
     names = _names(dict.fromkeys(of for by_run in columns.values() for of in by_run))
     plain = {_PLACE.sub(r"\1", column): column for column in table.columns}  # some number samples: "[S1] F1: …"
@@ -100,26 +102,26 @@ def read_discoverer(path: PathLike, cells: PathLike | None = None, *, annotation
         joined = pl.concat_str([pl.col(name).fill_null("") for name in modified], separator=" ").str.strip_chars()
         frame = frame.with_columns(joined.alias(key))
     by_name = {layer: {names[of]: column for of, column in by_run.items()} for layer, by_run in columns.items()}
-    made = from_wide(table.path, frame, key, by_name, level.annotations)
+    matrices = from_wide(table.path, frame, key, by_name, level.annotations)
     if found_in:
-        codes = np.zeros((len(made.runs), frame.height), np.int8)
-        for place, run in enumerate(made.runs):
+        codes = np.zeros((len(matrices.runs), frame.height), np.int8)
+        for row, run in enumerate(matrices.runs):
             if run in found_in:
                 peaks = (frame.get_column(found_in[run]).cast(pl.String) == "Peak Found").fill_null(False)
-                codes[place] = peaks.to_numpy() * np.int8(MaskCode.MBR)
-        made.codes = dict.fromkeys(by_name, codes)
+                codes[row] = peaks.to_numpy() * np.int8(MaskCode.MBR)
+        matrices.codes = dict.fromkeys(by_name, codes)
     obs = pl.DataFrame({INDEX: list(names.values()), "description": list(names)})
     final = Level(assay, key, tuple(by_name), zero_is_missing=tuple(by_name))
-    return container_of(table.path, DISCOVERER, [(final, made)], request, obs=obs)
+    return container_of(table.path, DISCOVERER, [(final, matrices)], request, obs=obs)
 
 
 def _names(headers: Sequence[str] | dict[str, None]) -> dict[str, str]:
     """A sample's name by what its header says: the file, and its channel where the file has several."""
     parts = {header: _FILE.match(header) for header in headers}
-    files = [found[1] for found in parts.values() if found]
+    files = [each[1] for each in parts.values() if each]
     names = {}
-    for header, found in parts.items():
-        file, rest = (found[1], found[2] or "") if found else (header, "")
+    for header, match in parts.items():
+        file, rest = (match[1], match[2] or "") if match else (header, "")
         channel = re.split(r"[,\s]", rest.strip(), maxsplit=1)[0]
         names[header] = file if files.count(file) == 1 else f"{file}_{channel}"
     return names if len(set(names.values())) == len(names) else {header: header for header in headers}

@@ -100,21 +100,21 @@ def read_fragpipe(
     request = Request(cells, None, layers, annotations or ())
     request.levels([Level(assay, feature, tuple(columns))], [*table.columns, *columns], table.path)
     columns = {name: columns[name] for name in (layers or columns) if name in columns}
-    known = [name for name in (fixed if annotations is None else annotations) if name != feature]
+    annotation_names = [name for name in (fixed if annotations is None else annotations) if name != feature]
     numbers = [name for by_run in columns.values() for name in by_run.values()]
     matched = texts.get("Match Type", {})
     parts = ["Modified Sequence", "Charge"] if assay == PRECURSORS else []
-    wanted = list(dict.fromkeys([*fixed, *known, *parts, *matched.values()]))
-    frame = table.read([*wanted, *(n for n in numbers if n not in wanted)], numbers)
+    names_read = list(dict.fromkeys([*fixed, *annotation_names, *parts, *matched.values()]))
+    frame = table.read([*names_read, *(n for n in numbers if n not in names_read)], numbers)
     if assay == PRECURSORS:
         frame = frame.with_columns(pl.concat_str(pl.col(parts).cast(pl.String), separator=".").alias(feature))
-    made = from_wide(table.path, frame, feature, columns, known)
+    matrices = from_wide(table.path, frame, feature, columns, annotation_names)
     for layer in columns:
         if layer in _INTENSITIES and matched:
-            made.codes[layer] = _codes(frame, made.runs, matched)
+            matrices.codes[layer] = _codes(frame, matrices.runs, matched)
     zeros = tuple(name for name in columns if name not in (*_COUNTS, *_OF_REPORT))
     return container_of(
-        table.path, FRAGPIPE, [(Level(assay, feature, tuple(columns), zero_is_missing=zeros), made)], request
+        table.path, FRAGPIPE, [(Level(assay, feature, tuple(columns), zero_is_missing=zeros), matrices)], request
     )
 
 
@@ -135,10 +135,10 @@ def _columns(table: Table) -> tuple[dict[str, dict[str, str]], dict[str, dict[st
 
 def _of_tmt_report(table: Table) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]], list[str]]:
     """As `_columns`, of tables of tmt-report."""
-    place = table.columns.index(_REPORT[-1]) + 1
+    first_sample = table.columns.index(_REPORT[-1]) + 1
     layer = next((name for name in _OF_REPORT if table.path.name.startswith(f"{name}_")), _OF_REPORT[0])
-    samples = table.columns[place:]
-    return {layer: {name: name for name in samples}} if samples else {}, {}, list(table.columns[:place])
+    samples = table.columns[first_sample:]
+    return {layer: {name: name for name in samples}} if samples else {}, {}, list(table.columns[:first_sample])
 
 
 def _feature(table: Table, fixed: Sequence[str]) -> tuple[str, str]:
@@ -158,9 +158,7 @@ def _feature(table: Table, fixed: Sequence[str]) -> tuple[str, str]:
 
 def _codes(frame: pl.DataFrame, runs: Sequence[str], matched: dict[str, str]) -> np.ndarray:  # type: ignore[type-arg]
     codes = np.zeros((len(runs), frame.height), np.int8)
-    for place, run in enumerate(runs):
+    for row, run in enumerate(runs):
         if run in matched:
-            codes[place] = (frame.get_column(matched[run]) == "MBR").fill_null(False).to_numpy() * np.int8(
-                _CODES["MBR"]
-            )
+            codes[row] = (frame.get_column(matched[run]) == "MBR").fill_null(False).to_numpy() * np.int8(_CODES["MBR"])
     return codes

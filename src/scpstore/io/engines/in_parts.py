@@ -47,15 +47,15 @@ class PartOfTable(Table):
 
     def read(self, columns: Sequence[str] | None = None, numbers: Sequence[str] = ()) -> pl.DataFrame:
         """As of `Table`, run by run."""
-        wanted = list(self.columns if columns is None else columns)
+        names = list(self.columns if columns is None else columns)
         name = pl.col(self.run).cast(pl.String)
         runs, start, stop = self.part
         rows = pl.scan_parquet(self.rows).slice(start, stop - start).filter(name.is_in(runs))
-        frame = rows.select(*wanted, name.alias(" run")).collect(engine="streaming")
+        frame = rows.select(*names, name.alias(" run")).collect(engine="streaming")
         if len(runs) > 1:
             order = pl.col(" run").replace_strict(list(runs), list(range(len(runs))), return_dtype=pl.Int64)
             frame = frame.sort(order, maintain_order=True)
-        frame = frame.select(wanted)
+        frame = frame.select(names)
         return frame.with_columns(self.numbers([frame.get_column(name) for name in numbers]))
 
     def note(self, frame: pl.DataFrame, level: Level) -> None:
@@ -105,15 +105,15 @@ def read_in_parts(
             del part
         if not parts:
             raise IOFormatError(f"{table.path} has no rows with a value in {run!r}")
-        made = concat(parts)
-        made.links = [AggregationLink(source, target, linkage) for (source, target), linkage in pairs.items()]
+        container = concat(parts)
+        container.links = [AggregationLink(source, target, linkage) for (source, target), linkage in pairs.items()]
         for name_of_assay, (level, said_of) in seen.items():
-            known = made.assays[name_of_assay].var
-            said = annotated(said_of, level, known.get_column(INDEX).to_list())
-            made.assays[name_of_assay].var = said.join(known, on=INDEX, how="left", maintain_order="left")
-        made.history = history
-        made.obs = with_cells(made.obs, None if cells is None else Path(cells))
-        save_hdf5(made, target)
+            var = container.assays[name_of_assay].var
+            said = annotated(said_of, level, var.get_column(INDEX).to_list())
+            container.assays[name_of_assay].var = said.join(var, on=INDEX, how="left", maintain_order="left")
+        container.history = history
+        container.obs = with_cells(container.obs, None if cells is None else Path(cells))
+        save_hdf5(container, target)
     return load_hdf5(target, lazy=True)
 
 
@@ -132,10 +132,10 @@ def _groups(rows: Path, run: str) -> list[Part]:
     """Runs in the order of their first rows, in groups of so many rows."""
     scan = pl.scan_parquet(rows).select(pl.col(run).cast(pl.String)).with_row_index("row").drop_nulls(run)
     row = pl.col("row")
-    found = scan.group_by(run).agg(row.min().alias("start"), row.max().alias("last"), pl.len().alias("rows"))
+    runs_ = scan.group_by(run).agg(row.min().alias("start"), row.max().alias("last"), pl.len().alias("rows"))
     groups: list[Part] = []
     room = 0
-    for name, start, last, count in found.sort("start").collect(engine="streaming").iter_rows():
+    for name, start, last, count in runs_.sort("start").collect(engine="streaming").iter_rows():
         if not groups or count > room:
             groups.append(Part((), start, last + 1))
             room = _ROWS

@@ -40,16 +40,16 @@ class Level:
 
     def present(self, columns: Sequence[str]) -> Level | None:
         """The level with the columns that there are; None where there are no IDs or no quantities."""
-        known = set(columns)
-        quantities = tuple(name for name in self.quantities if name in known)
-        if self.feature not in known or not quantities:
+        present_names = set(columns)
+        quantities = tuple(name for name in self.quantities if name in present_names)
+        if self.feature not in present_names or not quantities:
             return None
         return replace(
             self,
             quantities=quantities,
-            q_values=tuple(name for name in self.q_values if name in known),
-            filter_by=self.filter_by if self.filter_by in known else None,
-            annotations=tuple(name for name in self.annotations if name in known and name != self.feature),
+            q_values=tuple(name for name in self.q_values if name in present_names),
+            filter_by=self.filter_by if self.filter_by in present_names else None,
+            annotations=tuple(name for name in self.annotations if name in present_names and name != self.feature),
         )
 
     @property
@@ -82,14 +82,14 @@ class Matrices:
     def of_runs(self, runs: list[str]) -> Matrices:
         """The same of all these runs: those that it does not have are absent."""
         places = [runs.index(run) for run in self.runs]
-        made = replace(self, runs=runs, values={}, codes={})
+        expanded = replace(self, runs=runs, values={}, codes={})
         for name, values in self.values.items():
-            made.values[name] = np.full((len(runs), len(self.features)), np.nan)
-            made.values[name][places] = values
+            expanded.values[name] = np.full((len(runs), len(self.features)), np.nan)
+            expanded.values[name][places] = values
         for name, codes in self.codes.items():
-            made.codes[name] = np.zeros((len(runs), len(self.features)), np.int8)
-            made.codes[name][places] = codes
-        return made
+            expanded.codes[name] = np.zeros((len(runs), len(self.features)), np.int8)
+            expanded.codes[name][places] = codes
+        return expanded
 
     def layers(self, level: Level, q_value: QValue | None) -> dict[str, ScpMatrix]:
         """The layers with their masks: what is absent is LOD, what is above a threshold FILTERED."""
@@ -97,14 +97,14 @@ class Matrices:
         for name, limit in level.thresholds(q_value).items():
             with np.errstate(invalid="ignore"):
                 above |= self.values[name] > limit
-        made = {}
+        layers = {}
         for name, values in self.values.items():
             X = np.where(values == 0, np.nan, values) if name in level.zero_is_missing else values
             mask = np.where(np.isnan(X), np.int8(MaskCode.LOD), self.codes.get(name, np.int8(MaskCode.VALID)))
             if name in level.quantities:
                 mask[above & ~np.isnan(X)] = MaskCode.FILTERED
-            made[name] = ScpMatrix(X, mask.astype(np.int8))
-        return made
+            layers[name] = ScpMatrix(X, mask.astype(np.int8))
+        return layers
 
 
 def from_long(path: Path, frame: pl.DataFrame, run: str, level: Level) -> Matrices:
@@ -112,25 +112,25 @@ def from_long(path: Path, frame: pl.DataFrame, run: str, level: Level) -> Matric
 
     Raises `IOFormatError` that names a run and a feature whose rows repeat or contradict each other.
     """
-    known = frame.filter(pl.col(run).is_not_null() & pl.col(level.feature).is_not_null())
-    runs = known.get_column(run).unique(maintain_order=True).to_list()
-    features = known.get_column(level.feature).unique(maintain_order=True).to_list()
-    numbers = known.select(run, level.feature, *level.numbers)
+    identified = frame.filter(pl.col(run).is_not_null() & pl.col(level.feature).is_not_null())
+    runs = identified.get_column(run).unique(maintain_order=True).to_list()
+    features = identified.get_column(level.feature).unique(maintain_order=True).to_list()
+    numbers = identified.select(run, level.feature, *level.numbers)
     numbers = numbers if level.every_row else numbers.unique(maintain_order=True)
     repeated = numbers.select(pl.struct(run, level.feature).is_duplicated()).to_series()
     if repeated.any():
         row = numbers.filter(repeated).row(0)
-        what = "appears more than once" if level.every_row else "appears with different quantities"
-        raise IOFormatError(f"{path}: {level.feature} {row[1]!r} of run {row[0]!r} {what}")
+        problem = "appears more than once" if level.every_row else "appears with different quantities"
+        raise IOFormatError(f"{path}: {level.feature} {row[1]!r} of run {row[0]!r} {problem}")
     rows = numbers.get_column(run).replace_strict(dict(zip(runs, range(len(runs)), strict=True))).to_numpy()
     places = dict(zip(features, range(len(features)), strict=True))
     columns = numbers.get_column(level.feature).replace_strict(places).to_numpy()
-    made = Matrices(runs, features, var=annotated(known, level, features))
+    matrices = Matrices(runs, features, var=annotated(identified, level, features))
     for name in level.numbers:
         values = np.full((len(runs), len(features)), np.nan)
         values[rows, columns] = numbers.get_column(name).fill_null(float("nan")).to_numpy()
-        made.values[name] = values
-    return made
+        matrices.values[name] = values
+    return matrices
 
 
 def annotated(frame: pl.DataFrame, level: Level, features: Sequence[str]) -> pl.DataFrame:
@@ -163,15 +163,15 @@ def from_wide(
     ids = frame.get_column(feature).cast(pl.String).fill_null("")
     twice = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
     if twice.len():
-        what = "more than once" if every_row else "with different quantities"
-        raise IOFormatError(f"{path}: {feature} {twice[0]!r} appears {what}")
+        problem = "more than once" if every_row else "with different quantities"
+        raise IOFormatError(f"{path}: {feature} {twice[0]!r} appears {problem}")
     runs = list(dict.fromkeys(run for by_run in columns.values() for run in by_run))
     var = pl.DataFrame({INDEX: ids, **{n: frame.get_column(n) for n in annotations if n != feature}})
-    made = Matrices(runs, ids.to_list(), var=var)
+    matrices = Matrices(runs, ids.to_list(), var=var)
     for layer, by_run in columns.items():
         values = np.full((len(runs), ids.len()), np.nan)
-        for place, run in enumerate(runs):
+        for row, run in enumerate(runs):
             if run in by_run:
-                values[place] = frame.get_column(by_run[run]).fill_null(float("nan")).to_numpy()
-        made.values[layer] = values
-    return made
+                values[row] = frame.get_column(by_run[run]).fill_null(float("nan")).to_numpy()
+        matrices.values[layer] = values
+    return matrices

@@ -141,15 +141,17 @@ def _from_wide(table: Table, feature: str, drop: Sequence[str], request: Request
             raise ValidationError(f"{table.path} has no columns {name!r} of the samples", "layers")
         columns.setdefault(name, by_run)
     numbers = list(dict.fromkeys([*(n for by_run in columns.values() for n in by_run.values()), *others]))
-    known = [name for name in _ANNOTATIONS[feature] if name in table.columns]
-    level = Level(PROTEINS if feature == _IDS else PEPTIDES, feature, tuple(columns), annotations=tuple(known))
+    annotation_names = [name for name in _ANNOTATIONS[feature] if name in table.columns]
+    level = Level(
+        PROTEINS if feature == _IDS else PEPTIDES, feature, tuple(columns), annotations=tuple(annotation_names)
+    )
     asked = Request(annotations=request.annotations).levels([level], table.columns, table.path)[0].annotations
     frame = _read_marked(table, [feature, *asked], numbers, drop)
-    made = from_wide(table.path, frame, feature, columns, [*asked, *others, *_MARKS])
+    matrices = from_wide(table.path, frame, feature, columns, [*asked, *others, *_MARKS])
     kind = MAXQUANT if feature == _IDS else MAXQUANT_PEPTIDES
     counts = tuple(name for name in columns if name not in request.layers and not name.endswith("count"))
     made_level = Level(level.assay, feature, tuple(columns), zero_is_missing=counts)
-    return container_of(table.path, kind, [(made_level, made)], request, obs=_channels(columns))
+    return container_of(table.path, kind, [(made_level, matrices)], request, obs=_channels(columns))
 
 
 def _samples(columns: Columns) -> list[str]:
@@ -175,8 +177,8 @@ def _quantities(table: Table) -> tuple[Columns, list[str]]:
     reporters = _reporters(table.columns)
     if reporters:
         return reporters, [name for by_run in experiments.values() for name in by_run.values()]
-    ratios = [found for name in table.columns if (found := _RATIO.fullmatch(name))]
-    labels = {letter for found in ratios for letter in (found["a"], found["b"])}
+    ratios = [ratios_found for name in table.columns if (ratios_found := _RATIO.fullmatch(name))]
+    labels = {letter for match in ratios for letter in (match["a"], match["b"])}
     if labels:
         of_labels = _of_labels(table.columns, labels)
         if not of_labels:
@@ -220,10 +222,10 @@ def _of_layers(names: Sequence[str]) -> Columns:
 
 def _reporters(names: Sequence[str]) -> Columns:
     """A sample a channel; where channels of experiments are there, those of none are their totals."""
-    found = [match for name in names if (match := _REPORTER.fullmatch(name))]
-    has_experiments = any(match["of"] for match in found)
+    reporters = [match for name in names if (match := _REPORTER.fullmatch(name))]
+    has_experiments = any(match["of"] for match in reporters)
     columns: Columns = {}
-    for match in found:
+    for match in reporters:
         if bool(match["of"]) == has_experiments:
             sample = f"{match['of']}_{match['channel']}" if has_experiments else match["channel"]
             columns.setdefault(match["layer"], {})[sample] = match[0]
@@ -232,12 +234,12 @@ def _reporters(names: Sequence[str]) -> Columns:
 
 def _of_labels(names: Sequence[str], labels: set[str]) -> Columns:
     """SILAC: a layer a label. An experiment may be called as a label is: it is one if it has labels of its own."""
-    known, experiments = set(names), set()
-    ratios = {found["of"] for name in names if (found := _RATIO.fullmatch(name))}
+    present, experiments = set(names), set()
+    ratios = {match["of"] for name in names if (match := _RATIO.fullmatch(name))}
     for layer in _LAYERS:
         for name in names:
             label, _, of = name.removeprefix(f"{layer} ").partition(" ")
-            if name.startswith(f"{layer} ") and label in labels and of and (f"{layer} {of}" in known or of in ratios):
+            if name.startswith(f"{layer} ") and label in labels and of and (f"{layer} {of}" in present or of in ratios):
                 experiments.add(of)
     columns: Columns = {}
     for name in names:
@@ -265,15 +267,15 @@ def _of_labels(names: Sequence[str], labels: set[str]) -> Columns:
 def _read_marked(table: Table, texts: Sequence[str], numbers: Sequence[str], drop: Sequence[str]) -> pl.DataFrame:
     """Columns, with the marks as booleans, without the rows that are dropped."""
     marked = [n for names in _MARKS.values() for n in names if n in table.columns]
-    wanted = list(dict.fromkeys([*texts, *marked]))
-    frame = table.read([*wanted, *(n for n in numbers if n not in wanted)], list(numbers))
+    texts_read = list(dict.fromkeys([*texts, *marked]))
+    frame = table.read([*texts_read, *(n for n in numbers if n not in texts_read)], list(numbers))
     frame = frame.with_columns(_mark(frame, name, columns) for name, columns in _MARKS.items())
     return frame.filter(~pl.any_horizontal(pl.lit(False), *(pl.col(name) for name in drop)))
 
 
 def _mark(frame: pl.DataFrame, name: str, columns: Sequence[str]) -> pl.Series:
-    there = [frame.get_column(column) for column in columns if column in frame.columns]
-    marks = there[0].cast(pl.String).fill_null("").str.strip_chars() == "+" if there else None
+    present = [frame.get_column(column) for column in columns if column in frame.columns]
+    marks = present[0].cast(pl.String).fill_null("").str.strip_chars() == "+" if present else None
     return (pl.repeat(False, frame.height, eager=True) if marks is None else marks).alias(name)
 
 
@@ -292,12 +294,12 @@ def _from_evidence(table: Table, drop: Sequence[str], request: Request) -> ScpCo
     numbers = [name for by_channel in reporters.values() for name in by_channel.values()] or summed
     if not numbers:
         raise not_a_report(table, "MaxQuant", "the column 'Intensity'")
-    known = tuple(
+    annotation_names = tuple(
         n
         for n in ("Sequence", "Modifications", "Proteins", "Leading razor protein", "Gene names")
         if n in table.columns
     )
-    level = Level(PRECURSORS, "precursor", tuple(numbers), annotations=known)
+    level = Level(PRECURSORS, "precursor", tuple(numbers), annotations=annotation_names)
     asked = Request(annotations=request.annotations).levels([level], table.columns, table.path)[0].annotations
     ids = ["Modified sequence", "Charge"]
     types = ["Type"] if "Type" in table.columns else []
@@ -321,15 +323,15 @@ def _from_evidence(table: Table, drop: Sequence[str], request: Request) -> ScpCo
         layers, obs = summed, None
     counted = (*layers, "Evidence count")
     numbered = added.with_columns(pl.col("matched").cast(pl.Float64))
-    wanted = Level(PRECURSORS, "precursor", (*counted, "matched"), zero_is_missing=("Evidence count",))
-    made = from_long(table.path, numbered, "sample", wanted)
-    is_matched = made.values.pop("matched") == 1
-    made.codes = {name: np.where(is_matched, MaskCode.MBR, MaskCode.VALID).astype(np.int8) for name in counted}
-    made.var = annotated(frame, Level(PRECURSORS, "precursor", counted, annotations=asked), made.features)
+    level_read = Level(PRECURSORS, "precursor", (*counted, "matched"), zero_is_missing=("Evidence count",))
+    matrices = from_long(table.path, numbered, "sample", level_read)
+    is_matched = matrices.values.pop("matched") == 1
+    matrices.codes = {name: np.where(is_matched, MaskCode.MBR, MaskCode.VALID).astype(np.int8) for name in counted}
+    matrices.var = annotated(frame, Level(PRECURSORS, "precursor", counted, annotations=asked), matrices.features)
     marks = frame.group_by("precursor").agg(pl.col(name).any() for name in _MARKS).rename({"precursor": INDEX})
-    made.var = made.var.join(marks, on=INDEX, how="left", maintain_order="left")
-    final = Level(PRECURSORS, "precursor", counted, zero_is_missing=wanted.zero_is_missing)
-    return container_of(table.path, MAXQUANT_EVIDENCE, [(final, made)], request, obs=obs)
+    matrices.var = matrices.var.join(marks, on=INDEX, how="left", maintain_order="left")
+    final = Level(PRECURSORS, "precursor", counted, zero_is_missing=level_read.zero_is_missing)
+    return container_of(table.path, MAXQUANT_EVIDENCE, [(final, matrices)], request, obs=obs)
 
 
 def _by_channel(added: pl.DataFrame, reporters: Columns) -> tuple[pl.DataFrame, list[str], pl.DataFrame]:

@@ -87,47 +87,47 @@ def read_mztab(path: PathLike, cells: PathLike | None = None) -> ScpContainer:
         raise FileNotFoundError(f"No such file: {file}")
     if not is_mztab(file):
         raise IOFormatError(f"{file} is not mzTab: expected lines that begin with MTD")
-    found = _sections(file)
-    if "SMH" in found.headers or "SML" in found.rows or found.metadata.get("mzTab-version", "").endswith("-M"):
+    sections = _sections(file)
+    if "SMH" in sections.headers or "SML" in sections.rows or sections.metadata.get("mzTab-version", "").endswith("-M"):
         raise IOFormatError(
             f"{file} is mzTab of small molecules (mzTab-M), which is not read: only that of proteomics is"
         )
-    made = [part for header in ("PEH", "PRH") if (part := _assay(file, found, header)) is not None]
-    if not made:
-        columns = [name for names in found.headers.values() for name in names]
-        what = "study variables alone" if any(map(_VARIABLE.fullmatch, columns)) else "no abundances"
-        raise IOFormatError(f"{file} has {what}: expected protein_abundance_assay[1] or peptide_abundance_assay[1]")
-    return container_of(file, MZTAB, made, Request(cells), obs=_samples(found.metadata))
+    assays = [part for header in ("PEH", "PRH") if (part := _assay(file, sections, header)) is not None]
+    if not assays:
+        columns = [name for names in sections.headers.values() for name in names]
+        content = "study variables alone" if any(map(_VARIABLE.fullmatch, columns)) else "no abundances"
+        raise IOFormatError(f"{file} has {content}: expected protein_abundance_assay[1] or peptide_abundance_assay[1]")
+    return container_of(file, MZTAB, assays, Request(cells), obs=_samples(sections.metadata))
 
 
 def _sections(path: Path) -> _Sections:
-    found = _Sections()
+    sections = _Sections()
     with open_text(path) as stream:
         for number, fields in enumerate(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
             prefix, *values = fields or [""]
             if prefix == "MTD" and len(values) >= 2:
-                found.metadata[values[0].strip()] = values[1].strip()
+                sections.metadata[values[0].strip()] = values[1].strip()
             elif prefix in ("PRH", "PEH", "PSH", "SMH"):
-                if prefix in found.headers or len(set(values)) < len(values):
+                if prefix in sections.headers or len(set(values)) < len(values):
                     raise IOFormatError(f"{path}, line {number}: {prefix} or names in it are repeated")
-                found.headers[prefix] = values
+                sections.headers[prefix] = values
             elif prefix in _ROWS_OF.values():
-                header = found.headers.get({"PRT": "PRH", "PEP": "PEH"}[prefix])
+                header = sections.headers.get({"PRT": "PRH", "PEP": "PEH"}[prefix])
                 if header is None or len(values) != len(header):
                     expected = "no header before it" if header is None else f"the header has {len(header) + 1}"
                     raise IOFormatError(f"{path}, line {number}: {len(fields)} fields, {expected}")
-                found.rows.setdefault(prefix, []).append([*values, str(number)])
+                sections.rows.setdefault(prefix, []).append([*values, str(number)])
             elif prefix == "SML":
-                found.rows.setdefault(prefix, [])
-    return found
+                sections.rows.setdefault(prefix, [])
+    return sections
 
 
-def _assay(path: Path, found: _Sections, header: str) -> tuple[Level, Matrices] | None:
-    names = found.headers.get(header, [])
+def _assay(path: Path, sections: _Sections, header: str) -> tuple[Level, Matrices] | None:
+    names = sections.headers.get(header, [])
     runs = {f"assay[{match[2]}]": name for name in names if (match := _ABUNDANCE.fullmatch(name))}
     if not runs:
         return None
-    rows = found.rows.get(_ROWS_OF[header], [])
+    rows = sections.rows.get(_ROWS_OF[header], [])
     frame = pl.DataFrame(rows, schema=dict.fromkeys([*names, _LINE], pl.String), orient="row")
     frame = frame.with_columns(
         pl.when(pl.col(n).str.strip_chars() != "null").then(pl.col(n).str.strip_chars()) for n in names
@@ -146,27 +146,27 @@ def _assay(path: Path, found: _Sections, header: str) -> tuple[Level, Matrices] 
         if has_charge:
             parts.append(("." + pl.col("charge")).fill_null(""))
         frame = frame.with_columns(pl.concat_str(parts).alias(key))
-    known = tuple(name for name in _ANNOTATIONS[header] if name in names)
+    annotation_names = tuple(name for name in _ANNOTATIONS[header] if name in names)
     assay = PROTEINS if header == "PRH" else PRECURSORS if has_charge else PEPTIDES
-    level = Level(assay, key, (_LAYER,), annotations=known)
-    made = from_wide(path, frame.select(key, *runs.values()), key, {_LAYER: runs}, every_row=header == "PRH")
-    made.var = annotated(frame, level, made.features)
-    return level, made
+    level = Level(assay, key, (_LAYER,), annotations=annotation_names)
+    matrices = from_wide(path, frame.select(key, *runs.values()), key, {_LAYER: runs}, every_row=header == "PRH")
+    matrices.var = annotated(frame, level, matrices.features)
+    return level, matrices
 
 
 def _numbers(path: Path, frame: pl.DataFrame, name: str) -> pl.Series:
     column = frame.get_column(name)
-    made: pl.Series = column.cast(pl.Float64, strict=False)
-    wrong = (made.is_null() & column.is_not_null()).arg_true()
+    numbers: pl.Series = column.cast(pl.Float64, strict=False)
+    wrong = (numbers.is_null() & column.is_not_null()).arg_true()
     if len(wrong):
         row = int(wrong[0])
         raise IOFormatError(f"{path}, line {frame[_LINE][row]}, column {name!r}: {column[row]!r} is not a number")
-    return made
+    return numbers
 
 
 def _samples(metadata: dict[str, str]) -> pl.DataFrame:
     """The metadata of each assay: its run, reagent and sample."""
-    runs = {match[1]: run_name(place) for key, place in metadata.items() if (match := _LOCATION.fullmatch(key))}
+    runs = {match[1]: run_name(location) for key, location in metadata.items() if (match := _LOCATION.fullmatch(key))}
     said: dict[str, dict[str, str]] = {}
     for key, value in metadata.items():
         if match := _OF_ASSAY.fullmatch(key):
@@ -177,5 +177,5 @@ def _samples(metadata: dict[str, str]) -> pl.DataFrame:
             said.setdefault(f"assay[{match[1]}]", {})[match[2]] = value
     columns = {"run": "ms_run_ref", "reagent": "quantification_reagent", "sample": "sample_ref"}
     frame = {INDEX: list(said), **{n: [each.get(key) for each in said.values()] for n, key in columns.items()}}
-    made = pl.DataFrame(frame, schema=dict.fromkeys(frame, pl.String))
-    return made.select(INDEX, *(name for name in columns if made[name].null_count() < made.height))
+    table = pl.DataFrame(frame, schema=dict.fromkeys(frame, pl.String))
+    return table.select(INDEX, *(name for name in columns if table[name].null_count() < table.height))

@@ -70,7 +70,7 @@ def read_sage(path: PathLike, cells: PathLike | None = None, *, q_value: float |
     is_long = _RUN in table.columns and _INTENSITY in table.columns
     others = [name for name in table.columns if name not in _ANNOTATIONS]
     runs = [] if is_long else runs_among(table, others, lambda name: name.endswith(("_q", "_qvalue", "_q_value")))
-    known = [name for name in table.columns if name in _ANNOTATIONS or (not is_long and name not in runs)]
+    annotation_names = [name for name in table.columns if name in _ANNOTATIONS or (not is_long and name not in runs)]
     if not is_long and not runs:
         raise not_a_report(table, "Sage", "a column a run, or filename and intensity")
     frame = table.read(None, [_INTENSITY] if is_long else runs)
@@ -80,13 +80,13 @@ def read_sage(path: PathLike, cells: PathLike | None = None, *, q_value: float |
         PRECURSORS if has_charges else PEPTIDES,
         _ID,
         (_INTENSITY,),
-        annotations=tuple(known),
+        annotations=tuple(annotation_names),
         zero_is_missing=(_INTENSITY,),
     )
-    made = _long(table, frame, level) if is_long else _wide(table, frame, level, runs)
-    container = container_of(table.path, SAGE, [(level, made)], Request(cells))
+    matrices = _long(table, frame, level) if is_long else _wide(table, frame, level, runs)
+    container = container_of(table.path, SAGE, [(level, matrices)], Request(cells))
     if q_value is not None:
-        _mark(container.assays[level.assay], made, q_value)
+        _mark(container.assays[level.assay], matrices, q_value)
         container.history[-1].params["q_value"] = q_value
     return container
 
@@ -106,16 +106,16 @@ def _long(table: Table, frame: pl.DataFrame, level: Level) -> Matrices:
 
 def _wide(table: Table, frame: pl.DataFrame, level: Level, runs: list[str]) -> Matrices:
     names = {run: column for column, run in short_names(runs).items()}
-    made = from_wide(table.path, frame, _ID, {_INTENSITY: names})
-    made.var = annotated(frame, level, made.features)
-    return made
+    matrices = from_wide(table.path, frame, _ID, {_INTENSITY: names})
+    matrices.var = annotated(frame, level, matrices.features)
+    return matrices
 
 
-def _mark(assay: object, made: Matrices, q_value: float) -> None:
+def _mark(assay: object, matrices: Matrices, q_value: float) -> None:
     from scpstore.core.structures import MaskCode
 
-    if "q_value" not in made.var.columns:
+    if "q_value" not in matrices.var.columns:
         return
-    above = made.var.get_column("q_value").cast(pl.Float64).to_numpy() > q_value
+    above = matrices.var.get_column("q_value").cast(pl.Float64).to_numpy() > q_value
     matrix = assay.layers[_INTENSITY]  # type: ignore[attr-defined]
     matrix.M[np.broadcast_to(above, matrix.X.shape) & ~np.isnan(matrix.X)] = MaskCode.FILTERED

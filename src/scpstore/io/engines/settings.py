@@ -38,8 +38,10 @@ def _diann(path: Path) -> Settings:
 
 def _maxquant(path: Path) -> Settings:
     """`parameters.txt`: a table of two columns."""
-    found = dict(_pairs(_text(path.with_name("parameters.txt")), "\t"))
-    return found.get("Version"), {name: value for name, value in found.items() if name not in ("Parameter", "Version")}
+    parameters = dict(_pairs(_text(path.with_name("parameters.txt")), "\t"))
+    return parameters.get("Version"), {
+        name: value for name, value in parameters.items() if name not in ("Parameter", "Version")
+    }
 
 
 def _fragpipe(path: Path) -> Settings:
@@ -51,17 +53,17 @@ def _fragpipe(path: Path) -> Settings:
 
 def _sage(path: Path) -> Settings:
     """`results.json`."""
-    found = json.loads(_text(path.with_name("results.json")))
-    if not isinstance(found, dict):
+    settings = json.loads(_text(path.with_name("results.json")))
+    if not isinstance(settings, dict):
         return None, {}
-    version = found.pop("version", None)
-    return None if version is None else str(version), {name: json.dumps(value) for name, value in found.items()}
+    version = settings.pop("version", None)
+    return None if version is None else str(version), {name: json.dumps(value) for name, value in settings.items()}
 
 
 def _pairs(text: str, separator: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
-        name, found, value = line.partition(separator)
-        if found and not line.startswith("#"):
+        name, is_pair, value = line.partition(separator)
+        if is_pair and not line.startswith("#"):
             yield name.strip(), value.strip()
 
 

@@ -39,17 +39,21 @@ class Request:
         if isinstance(self.layers, str) or isinstance(self.annotations, str):
             raise ValidationError("layers and annotations are lists of names", "layers")
         named = list(self.q_value) if isinstance(self.q_value, Mapping) else []
-        made = list(levels)
-        wanted = [("q_values", n) for n in named] + [("quantities", n) for n in self.layers]
-        for kind, name in [*wanted, *(("annotations", name) for name in self.annotations)]:
+        adapted = list(levels)
+        requests = [("q_values", n) for n in named] + [("quantities", n) for n in self.layers]
+        for kind, name in [*requests, *(("annotations", name) for name in self.annotations)]:
             if name not in columns:
                 raise ValidationError(f"{path} has no column {name!r}: there are {', '.join(columns)}", kind)
-            owner = _owner(made, name)
-            known = (*made[owner].numbers, made[owner].feature) if kind != "annotations" else made[owner].annotations
-            if kind == "q_values" or name not in known:
-                more: dict[str, Any] = {kind: tuple(dict.fromkeys((*getattr(made[owner], kind), name)))}
-                made[owner] = replace(made[owner], **more)
-        return made
+            owner = _owner(adapted, name)
+            read_columns = (
+                (*adapted[owner].numbers, adapted[owner].feature)
+                if kind != "annotations"
+                else adapted[owner].annotations
+            )
+            if kind == "q_values" or name not in read_columns:
+                more: dict[str, Any] = {kind: tuple(dict.fromkeys((*getattr(adapted[owner], kind), name)))}
+                adapted[owner] = replace(adapted[owner], **more)
+        return adapted
 
 
 def _owner(levels: Sequence[Level], name: str) -> int:
@@ -113,14 +117,14 @@ def with_channels(table: Table, frame: pl.DataFrame, run: str, channel: str) -> 
     if len(lacking):
         raise IOFormatError(f"{table.path}, line {lacking[0] + 2}: no value in {channel!r}, and other rows have one")
     name = pl.concat_str(pl.col(run), pl.col(channel), separator="_")
-    known = frame.select(name.alias(INDEX), run=pl.col(run), channel=pl.col(channel)).unique(maintain_order=True)
-    return frame.with_columns(name.alias(run)), known
+    channels = frame.select(name.alias(INDEX), run=pl.col(run), channel=pl.col(channel)).unique(maintain_order=True)
+    return frame.with_columns(name.alias(run)), channels
 
 
-def marked(made: Matrices, frame: pl.DataFrame, feature: str, mark: pl.Series, name: str) -> None:
+def marked(matrices: Matrices, frame: pl.DataFrame, feature: str, mark: pl.Series, name: str) -> None:
     """Add to the annotations whether all rows of a feature have a mark."""
     marks = frame.select(pl.col(feature).alias(INDEX), mark.alias(name)).group_by(INDEX).agg(pl.col(name).all())
-    made.var = made.var.join(marks.drop_nulls(INDEX), on=INDEX, how="left", maintain_order="left")
+    matrices.var = matrices.var.join(marks.drop_nulls(INDEX), on=INDEX, how="left", maintain_order="left")
 
 
 def links_of(pairs: pl.DataFrame | None) -> list[AggregationLink]:
@@ -160,11 +164,11 @@ def container_of(
 
     obs: what is known of the runs, by "_index".
     """
-    runs = list(dict.fromkeys(run for _, made in assays for run in made.runs))
+    runs = list(dict.fromkeys(run for _, each in assays for run in each.runs))
     parts = {}
-    for level, made in assays:
-        whole = made if made.runs == runs else made.of_runs(runs)
-        parts[level.assay] = (made.var, whole.layers(level, request.q_value))
+    for level, matrices in assays:
+        whole = matrices if matrices.runs == runs else matrices.of_runs(runs)
+        parts[level.assay] = (matrices.var, whole.layers(level, request.q_value))
     table = pl.DataFrame({INDEX: pl.Series(runs, dtype=pl.String)})
     if obs is not None:
         table = table.join(obs, on=INDEX, how="left", maintain_order="left")

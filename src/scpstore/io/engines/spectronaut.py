@@ -106,14 +106,14 @@ def read_spectronaut(
         return read_in_parts(table, _RUN, lambda part: _from_long(part, of_part), out, cells)
     if out is not None:
         raise ValidationError(f"{table.path} is pivoted, and in memory as a whole: out is for long reports", "out")
-    matches = {name: found for name in table.columns if (found := _PIVOTED.fullmatch(name))}
-    names = short_names(dict.fromkeys(found["run"] for found in matches.values()))
+    matches = {name: match for name in table.columns if (match := _PIVOTED.fullmatch(name))}
+    names = short_names(dict.fromkeys(each["run"] for each in matches.values()))
     pivoted: dict[str, dict[str, str]] = {}
-    for name, found in matches.items():
-        by_run = pivoted.setdefault(found["column"], {})
-        if names[found["run"]] in by_run:
-            raise IOFormatError(f"{table.path}: {by_run[names[found['run']]]!r} and {name!r} are of the same run")
-        by_run[names[found["run"]]] = name
+    for name, match in matches.items():
+        by_run = pivoted.setdefault(match["column"], {})
+        if names[match["run"]] in by_run:
+            raise IOFormatError(f"{table.path}: {by_run[names[match['run']]]!r} and {name!r} are of the same run")
+        by_run[names[match["run"]]] = name
     if not pivoted:
         raise not_a_report(table, "Spectronaut", "R.FileName, or columns such as '[1] run.raw.PG.Quantity'")
     return _from_pivoted(table, pivoted, request)
@@ -121,10 +121,10 @@ def read_spectronaut(
 
 def _levels(table: Table, columns: Sequence[str], request: Request, expected: str) -> list[Level]:
     has_sequence = _CHARGE in columns and any(name in columns for name in _SEQUENCES)
-    known = [*columns, *([_ID] if has_sequence and _ID not in columns else [])]
+    names_known = [*columns, *([_ID] if has_sequence and _ID not in columns else [])]
     groups = next((name for name in _GROUPS if name in columns), _GROUPS[0])
     at_hand = (replace(_LEVELS[0], annotations=(groups, *_LEVELS[0].annotations)), replace(_LEVELS[1], feature=groups))
-    present = [level for each in at_hand if (level := each.present(known)) is not None]
+    present = [level for each in at_hand if (level := each.present(names_known)) is not None]
     if not present:
         raise not_a_report(table, "Spectronaut", expected)
     read = {name for level in present for name in level.quantities} | set(request.layers)
@@ -135,7 +135,7 @@ def _levels(table: Table, columns: Sequence[str], request: Request, expected: st
         warnings.warn(message, UserWarning, stacklevel=4)
     if request.q_value is not None and all(level.filter_by is None for level in present):
         no_threshold(request.q_value, table)
-    return request.levels(present, known, table.path)
+    return request.levels(present, names_known, table.path)
 
 
 def _read(table: Table, levels: Sequence[Level], texts: Sequence[str], numbers: Sequence[str]) -> pl.DataFrame:
@@ -147,13 +147,13 @@ def _read(table: Table, levels: Sequence[Level], texts: Sequence[str], numbers: 
         names = dict.fromkeys([*(name for name in names if name != _ID), sequence, _CHARGE])
     frame = table.read([*names, *(n for n in numbers if n not in names)], list(numbers))
     frame = frame.with_columns(pl.col([name for name in names if name not in numbers]).cast(pl.String))
-    made = pl.concat_str(pl.col(sequence), pl.col(_CHARGE), separator=".") if is_made else None
-    return frame if made is None else frame.with_columns(made.alias(_ID))
+    ids = pl.concat_str(pl.col(sequence), pl.col(_CHARGE), separator=".") if is_made else None
+    return frame if ids is None else frame.with_columns(ids.alias(_ID))
 
 
 def _from_long(table: Table, request: Request) -> ScpContainer:
-    wanted = " or ".join(f"{level.feature} with {', '.join(level.quantities)}" for level in _LEVELS)
-    levels = _levels(table, table.columns, request, wanted)
+    needed = " or ".join(f"{level.feature} with {', '.join(level.quantities)}" for level in _LEVELS)
+    levels = _levels(table, table.columns, request, needed)
     if any(name.startswith("F.") for name in table.columns):  # a row a fragment
         levels = [replace(level, every_row=False) for level in levels]
     more = [name for name in (_DECOY, "EG.Workflow") if name in table.columns]
@@ -163,26 +163,26 @@ def _from_long(table: Table, request: Request) -> ScpContainer:
         if workflows:
             message = f"{table.path}: EG.Workflow is {', '.join(workflows)}: channels are not told apart"
             warnings.warn(message, UserWarning, stacklevel=3)
-    made = long_report(table, frame, _RUN, levels)
+    levels_read = long_report(table, frame, _RUN, levels)
     if _DECOY in more:
         is_decoy = frame.get_column(_DECOY).str.to_lowercase().is_in(["true", "1"]).fill_null(False)
-        for level, matrices in made:
+        for level, matrices in levels_read:
             marked(matrices, frame, level.feature, is_decoy, "decoy")
-    return container_of(table.path, SPECTRONAUT, made, request, links_of(pairs_of(frame, levels)))
+    return container_of(table.path, SPECTRONAUT, levels_read, request, links_of(pairs_of(frame, levels)))
 
 
 def _from_pivoted(table: Table, pivoted: dict[str, dict[str, str]], request: Request) -> ScpContainer:
     """Reports with a column a run; rows of precursors may repeat what is known of their proteins."""
-    wanted = " or ".join(f"{level.feature} with [1] run.raw.{level.quantities[0]}" for level in _LEVELS)
-    levels = _levels(table, [*table.columns, *pivoted], request, wanted)
+    needed = " or ".join(f"{level.feature} with [1] run.raw.{level.quantities[0]}" for level in _LEVELS)
+    levels = _levels(table, [*table.columns, *pivoted], request, needed)
     numbers = [name for level in levels for layer in level.numbers for name in pivoted[layer].values()]
     frame = _read(table, levels, [], numbers)
-    made = []
+    levels_read = []
     for level in levels:
         columns = {layer: pivoted[layer] for layer in level.numbers}
         rows = frame.select(level.feature, *(n for by_run in columns.values() for n in by_run.values()))
         every_row = level.every_row or _ID not in (*table.columns, *(each.feature for each in levels))
         matrices = from_wide(table.path, rows, level.feature, columns, every_row=every_row)
         matrices.var = annotated(frame, level, matrices.features)
-        made.append((level, matrices))
-    return container_of(table.path, SPECTRONAUT, made, request, links_of(pairs_of(frame, levels)))
+        levels_read.append((level, matrices))
+    return container_of(table.path, SPECTRONAUT, levels_read, request, links_of(pairs_of(frame, levels)))
