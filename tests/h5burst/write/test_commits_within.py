@@ -45,7 +45,9 @@ def test_others_see_each_commit_while_the_block_goes_on(path: Path) -> None:
         assert names(path) == ["x"]
         tx.commit("first")
         assert names(path) == ["a", "x"]
-        assert sorted(tx["g"].children) == ["a", "x"]
+        group = tx["g"]
+        assert isinstance(group, Group)
+        assert sorted(group.children) == ["a", "x"]
         tx.put("g/b", Array(np.arange(2)))
         tx.remove("g/x")
         tx.commit()
@@ -124,8 +126,9 @@ def test_rows_and_sources_of_the_file_itself(path: Path) -> None:
             new = draw.random((draw.integers(1, 9), 2))
             rows = np.concatenate([rows, new])
             tx.append("rows", new)
-            source = tx["g/x"].data if number < 20 else h5burst.open(path)["g/x"]
-            tx.put(f"g/copy{number}", Array(source))
+            array = tx["g/x"]
+            assert isinstance(array, Array)
+            tx.put(f"g/copy{number}", Array(array.data if number < 20 else h5burst.open(path)["g/x"]))
             tx.commit()
             with h5burst.open(path) as file:
                 assert np.array_equal(file["rows"][:], rows)
