@@ -149,12 +149,7 @@ def opens(path: Path, count: int, readers: int = 2) -> dict[str, Any]:
     h5burst.write_tree(path, tree_of(0), overwrite=True)
     writer = os.fork()
     if writer == 0:
-        for content in range(1, 1 << 40):
-            with h5burst.edit(path, wait=60) as tx:
-                tx.put("data", tree_of(content).children["data"])
-                tx.set_attributes((), {"content": content})
-            if content % 500 == 0:
-                h5burst.compact(path, 2)
+        write_for_ever(path)
     tallies = []
     for reader in range(readers):
         reading, writing = os.pipe()
@@ -172,6 +167,25 @@ def opens(path: Path, count: int, readers: int = 2) -> dict[str, Any]:
     newest = h5burst.load(path)["data"][0]
     wrong = [text for one in results for text in one["wrong"]]
     return {"opens": sum(one["opens"] for one in results), "commits": int(newest), "wrong": wrong[:20]}
+
+
+def write_for_ever(path: Path) -> None:
+    """Edits, then as many commits of one edit, again and again; now and then the file is compacted."""
+
+    def put(tx: h5burst.Transaction, content: int) -> None:
+        tx.put("data", tree_of(content).children["data"])
+        tx.set_attributes((), {"content": content})
+
+    for first in range(1, 1 << 40, 100):
+        for content in range(first, first + 50):
+            with h5burst.edit(path, wait=60) as tx:
+                put(tx, content)
+        with h5burst.edit(path, wait=60) as tx:
+            for content in range(first + 50, first + 100):
+                put(tx, content)
+                tx.commit()
+        if first % 500 == 1:
+            h5burst.compact(path, 2)
 
 
 def _opened(path: Path, count: int, which: int) -> dict[str, Any]:
