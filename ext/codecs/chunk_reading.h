@@ -30,7 +30,7 @@ typedef struct {
     size_t itemsize, chunk_bytes;
     const uint8_t *fill;                 /* an element; NULL for zeros */
     uint8_t *out;                        /* C order */
-    int from_axis;                       /* chunks are in one run of `out`, but for axes before this; -1: they are not */
+    int from_axis;                       /* chunks are in one run of `out`, but for axes before this; -1: not so */
 } reading_plan;
 
 /* A thread's memory for what is between a file and an array: payloads of two chunks, and two stages of each. */
@@ -141,13 +141,15 @@ typedef struct {
 } chunk_in_work;
 
 /* Where a step writes: the place itself when it is the last one and has the size, else memory that is not in use. */
-static uint8_t *target_of(const reading_plan *plan, chunk_in_work *chunk, int number, int is_last, reading_memory *memory) {
+static uint8_t *target_of(const reading_plan *plan, chunk_in_work *chunk, int number, int is_last,
+                          reading_memory *memory) {
     if (is_last && chunk->place != NULL) return chunk->place;
     uint8_t *one = memory_for(memory, 2 + 2 * number, plan->chunk_bytes + 64);
     return one != NULL && one == chunk->bytes ? memory_for(memory, 3 + 2 * number, plan->chunk_bytes + 64) : one;
 }
 
-static int undo_deflate(const reading_plan *plan, chunk_in_work *chunks, int count, int is_last, size_t room, reading_memory *memory) {
+static int undo_deflate(const reading_plan *plan, chunk_in_work *chunks, int count, int is_last, size_t room,
+                        reading_memory *memory) {
     inflate_stream streams[2];
     if (memory->tables == NULL) memory->tables = (inflate_tables *)malloc(2 * sizeof(inflate_tables));
     if (memory->tables == NULL) return 0;
@@ -167,7 +169,8 @@ static int undo_deflate(const reading_plan *plan, chunk_in_work *chunks, int cou
 
 /* Undo the filters of one chunk, or of two with the same mask, and put them into the array. Returns whether they were
  * sound; `room`: bytes that each filter was given at most when the chunk was written. */
-static int undo_chunks(const reading_plan *plan, chunk_in_work *chunks, int count, uint32_t mask, reading_memory *memory) {
+static int undo_chunks(const reading_plan *plan, chunk_in_work *chunks, int count, uint32_t mask,
+                       reading_memory *memory) {
     size_t before[MAX_STEPS], size = plan->chunk_bytes;
     int used[MAX_STEPS], steps = 0;
     for (int k = 0; k < plan->steps; k++) {
@@ -188,7 +191,8 @@ static int undo_chunks(const reading_plan *plan, chunk_in_work *chunks, int coun
                 if (chunk->size < CHECKSUM_BYTES) return 0;
                 chunk->size -= CHECKSUM_BYTES;
                 const uint8_t *stated = chunk->bytes + chunk->size;
-                uint32_t sum = (uint32_t)stated[0] | (uint32_t)stated[1] << 8 | (uint32_t)stated[2] << 16 | (uint32_t)stated[3] << 24;
+                uint32_t sum = (uint32_t)stated[0] | (uint32_t)stated[1] << 8 | (uint32_t)stated[2] << 16 |
+                               (uint32_t)stated[3] << 24;
                 if (fletcher32_bytes(chunk->bytes, chunk->size) != sum) return 0;
                 continue;
             }

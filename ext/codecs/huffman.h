@@ -42,7 +42,7 @@ static inline void put_bits(bit_writer *w, uint32_t bits, unsigned count) {
 
 /* As `flush_bits`, at once: there must be room for eight bytes. */
 static inline void store_bits(bit_writer *w) {
-    for (int byte = 0; byte < 8; byte++) w->out[byte] = (uint8_t)(w->bits >> (8 * byte)); /* compiles to one 64-bit store */
+    for (int byte = 0; byte < 8; byte++) w->out[byte] = (uint8_t)(w->bits >> (8 * byte)); /* one 64-bit store */
     w->out += w->count >> 3;
     w->bits >>= w->count & ~7u;
     w->count &= 7;
@@ -89,7 +89,7 @@ static void count_depths(const leaf *leaves, int count, int *at_depth) {
     for (int node = 0; node < count; node++) at_depth[depth[node]]++;
 }
 
-/* Code lengths of at most `longest` for symbols of these weights; 0 for a weight of 0. At least two weights are not 0. */
+/* Code lengths of at most `longest` for symbols of these weights; 0 for a weight of 0. At least two are not 0. */
 static void code_lengths(const uint32_t *weights, int symbols, int longest, uint8_t *lengths) {
     leaf leaves[SYMBOLS];
     int at_depth[SYMBOLS + 1], count = 0;
@@ -127,7 +127,8 @@ static void canonical_codes(const uint8_t *lengths, int symbols, uint16_t *codes
     for (int length = 1; length <= 15; length++) next[length + 1] = (uint16_t)((next[length] + at_length[length]) << 1);
     for (int symbol = 0; symbol < symbols; symbol++) {
         uint16_t code = next[lengths[symbol]]++, turned = 0;
-        for (int bit = 0; bit < lengths[symbol]; bit++) turned |= (uint16_t)(((code >> bit) & 1) << (lengths[symbol] - 1 - bit));
+        for (int bit = 0; bit < lengths[symbol]; bit++)
+            turned |= (uint16_t)(((code >> bit) & 1) << (lengths[symbol] - 1 - bit));
         codes[symbol] = turned;
     }
 }
@@ -162,7 +163,8 @@ static int run_lengths(const uint8_t *lengths, int count, uint8_t *symbols, uint
 }
 
 /* The lengths of a code of literals (and match lengths, if `symbols` is more than LITERALS) and one of distances. */
-static void put_code_lengths(bit_writer *w, const uint8_t *literal_lengths, int symbols, const uint8_t *distance_lengths, int distances) {
+static void put_code_lengths(bit_writer *w, const uint8_t *literal_lengths, int symbols,
+                             const uint8_t *distance_lengths, int distances) {
     static const uint8_t order[CODE_LENGTHS] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
     uint8_t all[SYMBOLS + DISTANCES], runs[SYMBOLS + DISTANCES], extra[SYMBOLS + DISTANCES], lengths[CODE_LENGTHS];
     uint16_t codes[CODE_LENGTHS];
@@ -223,8 +225,9 @@ static inline void put_four(bit_writer *w, uint32_t a, uint32_t b, uint32_t c, u
     store_bits(w);
 }
 
-/* `readable`: bytes from `data` on that may be looked at. Where there are more than are put, few branches are needed. */
-static inline void put_literals(bit_writer *w, const uint8_t *data, size_t size, size_t readable, const uint32_t *table) {
+/* `readable`: bytes from `data` on that may be looked at. If there are more than are put, few branches are needed. */
+static inline void put_literals(bit_writer *w, const uint8_t *data, size_t size, size_t readable,
+                                const uint32_t *table) {
     bit_writer at = *w;
     const uint8_t *stop = data + size;
     for (; stop - data >= 8; data += 8) {

@@ -1,8 +1,8 @@
 /* inflate.h — zlib streams (RFC 1950, RFC 1951) undone into memory of the caller's, two at once.
  *
  * A stream is anybody's: every code, length and distance is checked, nothing is written beyond the room that is given,
- * and nothing is read beyond the data. Fast loops (inflate_loops.h) take what is far from either end, `finish_block` the
- * rest, byte by byte.
+ * and nothing is read beyond the data. Fast loops (inflate_loops.h) take what is far from either end,
+ * `finish_block` the rest, byte by byte.
  */
 #ifndef H5BURST_INFLATE_H
 #define H5BURST_INFLATE_H
@@ -240,7 +240,8 @@ static int finish_block(inflate_stream *s) {
 
 /* ---- streams ------------------------------------------------------------------------------------------------ */
 
-static void begin_stream(inflate_stream *s, const uint8_t *data, size_t size, uint8_t *out, size_t room, inflate_tables *tables) {
+static void begin_stream(inflate_stream *s, const uint8_t *data, size_t size, uint8_t *out, size_t room,
+                         inflate_tables *tables) {
     memset(s, 0, sizeof *s);
     tables->literals = tables->distances = 0;
     s->tables = tables;
@@ -253,7 +254,8 @@ static void begin_stream(inflate_stream *s, const uint8_t *data, size_t size, ui
     s->out_end = out + room;
     s->out_stop = room > OUT_MARGIN ? s->out_end - OUT_MARGIN : out;
     if (size < 2) s->state = CUT_SHORT;
-    else if ((data[0] & 15) != 8 || data[0] >> 4 > 7 || data[1] & 32 || (data[0] << 8 | data[1]) % 31) s->state = NOT_ZLIB;
+    else if ((data[0] & 15) != 8 || data[0] >> 4 > 7 || data[1] & 32 || (data[0] << 8 | data[1]) % 31)
+        s->state = NOT_ZLIB;
     else s->in += 2;
 }
 

@@ -1,14 +1,14 @@
 /* inflate_loops.h — a deflate stream, or two at once, where neither input nor room is about to end; see inflate.h.
  *
- * A stream's next code begins where the last one ends, so a single stream leaves most of a processor idle. Two that have
- * nothing to do with each other share it. Included once a level of instructions, so no guard. */
+ * A stream's next code begins where the last one ends, so a single stream leaves most of a processor idle. Two that
+ * have nothing to do with each other share it. Included once a level of instructions, so no guard. */
 
 #if SIMD_LEVEL >= SIMD_AVX2
 #define COPY_16(out, from) _mm_storeu_si128((__m128i *)(out), _mm_loadu_si128((const __m128i *)(from)))
 
 /* Copy what is repeated. Bytes up to OUT_MARGIN beyond it may be overwritten: more is copied than most matches have, as
- * their lengths cannot be foreseen. A distance below 16 is a pattern, of which a register holds as many whole ones as it
- * has room for. */
+ * their lengths cannot be foreseen. A distance below 16 is a pattern, of which a register holds as many whole ones as
+ * it has room for. */
 IN_PLACE void SIMD(copy_match)(uint8_t *out, size_t distance, size_t length) {
     const uint8_t *from = out - distance;
     uint8_t *stop = out + length;
@@ -78,9 +78,9 @@ IN_PLACE void SIMD(put)(SIMD(place) * at, uint64_t entry) {
 #define LOW_BITS(value, n) ((value) & (((uint64_t)1 << ((n) & 63)) - 1))
 #endif
 
-/* A length and its distance, a long code, or the end of a block. What comes next is looked up before anything is copied,
- * so that the processor need not wait for it. is_full: nothing was taken since the last refill, so that there are the
- * 48 bits that a length and a distance have at most; else they are 23. */
+/* A length and its distance, a long code, or the end of a block. What comes next is looked up before anything is
+ * copied, so that the processor need not wait for it. is_full: nothing was taken since the last refill, so that there
+ * are the 48 bits that a length and a distance have at most; else they are 23. */
 IN_PLACE int SIMD(special)(SIMD(place) * at, const inflate_tables *tables, const uint8_t *start, int is_full) {
     uint64_t entry = at->entry;
     if (entry & IS_ODD) {
@@ -128,8 +128,8 @@ IN_PLACE int SIMD(special)(SIMD(place) * at, const inflate_tables *tables, const
 }
 #undef LOW_BITS
 
-/* Up to four entries of literals, of 44 bits of 56, or three and something else. Whether a literal or a match comes next
- * is often a matter of chance: unless matches are most of what comes, the first two are put without asking. */
+/* Up to four entries of literals, of 44 bits of 56, or three and something else. Whether a literal or a match comes
+ * next is often a matter of chance: unless matches are most of what comes, the first two are put without asking. */
 IN_PLACE int SIMD(step)(SIMD(place) * at, const inflate_tables *tables, const uint8_t *start) {
     if (tables->has_few_literals && IS_SPECIAL(at->entry)) return SIMD(special)(at, tables, start, 1);
     SIMD(put)(at, at->entry);
@@ -147,7 +147,8 @@ IN_PLACE int SIMD(step)(SIMD(place) * at, const inflate_tables *tables, const ui
 }
 
 #define PLACE_OF(s) {(s)->in, (s)->out, (s)->bits, (s)->count, 0}
-#define KEEP_PLACE(s, at) ((s)->in = (at).in, (s)->out = (at).out, (s)->bits = (at).bits, (s)->count = (unsigned)((at).count & 63))
+#define KEEP_PLACE(s, at) \
+    ((s)->in = (at).in, (s)->out = (at).out, (s)->bits = (at).bits, (s)->count = (unsigned)((at).count & 63))
 
 /* How many steps certainly stay within input and room. */
 IN_PLACE size_t SIMD(steps_of)(const SIMD(place) * at, const inflate_stream *s) {
@@ -206,14 +207,15 @@ static uint32_t SIMD(adler32)(uint32_t checksum, const uint8_t *data, size_t siz
                                           32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17,
                                           16, 15, 14, 13, 12, 11, 10, 9,  8,  7,  6,  5,  4,  3,  2,  1};
         const __m512i weights = _mm512_loadu_si512(weight), ones = _mm512_set1_epi8(1);
-        __m512i sum = _mm512_setzero_si512(), sums = sum, before = sum; /* of bytes; weighted; of bytes before each step */
+        __m512i sum = _mm512_setzero_si512(), sums = sum, before = sum; /* of bytes; weighted; of those before a step */
         for (; at + 64 <= part; at += 64) {
             __m512i bytes = _mm512_loadu_si512(data + at);
             before = _mm512_add_epi32(before, sum);
             sum = _mm512_dpbusd_epi32(sum, bytes, ones);
             sums = _mm512_dpbusd_epi32(sums, bytes, weights);
         }
-        uint32_t weighted = (uint32_t)_mm512_reduce_add_epi32(sums), earlier = (uint32_t)_mm512_reduce_add_epi32(before);
+        uint32_t weighted = (uint32_t)_mm512_reduce_add_epi32(sums);
+        uint32_t earlier = (uint32_t)_mm512_reduce_add_epi32(before);
         high += (uint32_t)at * low + weighted + 64 * earlier;
         low += (uint32_t)_mm512_reduce_add_epi32(sum);
 #elif SIMD_LEVEL >= SIMD_AVX2

@@ -1,7 +1,7 @@
 /* inflate_tables.h — what a deflate stream's next bits mean, as tables.
  *
- * An entry of the table of literals has up to six literals whose codes fit the bits that are looked up, so that bytes of
- * few values cost a fraction of a look-up each; or a length; or where longer codes go on.
+ * An entry of the table of literals has up to six literals whose codes fit the bits that are looked up, so that bytes
+ * of few values cost a fraction of a look-up each; or a length; or where longer codes go on.
  */
 #ifndef H5BURST_INFLATE_TABLES_H
 #define H5BURST_INFLATE_TABLES_H
@@ -17,9 +17,9 @@ enum {
     LITERAL_BITS = 11,      /* of codes that are looked up at once */
     DISTANCE_BITS = 9,
     LONGEST_DEFLATE_CODE = 15,
-    LITERAL_REST = 1 << (LONGEST_DEFLATE_CODE - LITERAL_BITS), /* entries for what follows the beginning of longer codes */
+    LITERAL_REST = 1 << (LONGEST_DEFLATE_CODE - LITERAL_BITS), /* entries behind the beginning of longer codes */
     DISTANCE_REST = 1 << (LONGEST_DEFLATE_CODE - DISTANCE_BITS),
-    LITERAL_ENTRIES = (1 << LITERAL_BITS) + LITERAL_REST * (LITERAL_SYMBOLS / 2), /* each beginning has two codes at least */
+    LITERAL_ENTRIES = (1 << LITERAL_BITS) + LITERAL_REST * (LITERAL_SYMBOLS / 2), /* a beginning has >= 2 codes */
     DISTANCE_ENTRIES = (1 << DISTANCE_BITS) + DISTANCE_REST * (DISTANCE_SYMBOLS / 2),
     MAX_LITERALS = 6,      /* of an entry */
     FEW_LITERALS = 5        /* sixteenths of all that a code may say */
@@ -192,7 +192,8 @@ static int make_distance_table(const uint8_t *lengths, int symbols, uint32_t *ta
 /* Tables of these codes: of literals and, behind them, of distances. Returns whether they are codes. */
 static int make_tables(inflate_tables *tables, const uint8_t *lengths, int literals, int distances) {
     size_t all = (size_t)(literals + distances);
-    if (tables->literals == literals && tables->distances == distances && !memcmp(tables->lengths, lengths, all)) return 1;
+    if (tables->literals == literals && tables->distances == distances && !memcmp(tables->lengths, lengths, all))
+        return 1;
     tables->literals = 0;
     if (literals <= LITERAL_END || !lengths[LITERAL_END]) return 0; /* a block without an end */
     if (!make_literal_table(lengths, literals, tables->literal)) return 0;

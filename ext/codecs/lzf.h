@@ -58,7 +58,8 @@ static size_t lzf_encode(const uint8_t *data, size_t size, uint8_t *out, size_t 
         *out++ = (uint8_t)((code < 7 ? code : 7) << 5 | high);
         if (code >= 7) *out++ = (uint8_t)(code - 7);
         *out++ = (uint8_t)(distance - 1);
-        for (literals = at + length; ++at < literals && at + LZF_MIN_MATCH <= size;) places[lzf_hash(data + at)] = (uint32_t)at + 1;
+        for (literals = at + length; ++at < literals && at + LZF_MIN_MATCH <= size;)
+            places[lzf_hash(data + at)] = (uint32_t)at + 1;
         at = literals;
     }
     out = lzf_put_literals(out, end, data + literals, size - literals);

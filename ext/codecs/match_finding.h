@@ -68,7 +68,7 @@ typedef struct {
 
 typedef struct {
     uint32_t symbols[SYMBOLS], distances[DISTANCES]; /* how often each occurs */
-    uint32_t lengths[MAX_MATCH_BYTES + 1];           /* how often each length of a match; `symbols` counts them in the end */
+    uint32_t lengths[MAX_MATCH_BYTES + 1];           /* how often each length of a match; `symbols` sums them up */
     size_t matches;
     match match[MAX_MATCHES];
 } parsed_block;
@@ -194,7 +194,7 @@ static inline size_t add_run(parsing *p, size_t at, size_t length, size_t stride
     uint32_t *runs = p->seen->runs;
     uint32_t elements = (uint32_t)length >> highest_bit((uint32_t)stride), now = (uint32_t)at + 1;
     uint32_t place = elements < LONGEST_RUN ? runs[elements] : 0, distance = 1;
-    size_t before = 0, alone = at == 0 || data[at - 1] != data[at]; /* its first byte, unless it stands before the run as well */
+    size_t before = 0, alone = at == 0 || data[at - 1] != data[at]; /* its first byte, if another is before the run */
     const uint32_t *shorter = no_longer + LONGEST_RUN - 1 - (elements < LONGEST_RUN ? elements : LONGEST_RUN - 1);
     for (int k = 0; k < LONGEST_RUN; k++) runs[k] = (now & shorter[k]) | (runs[k] & ~shorter[k]);
     if (place > 8 && now - place <= WINDOW) {
@@ -202,7 +202,8 @@ static inline size_t add_run(parsing *p, size_t at, size_t length, size_t stride
         before = 7 - highest_bit_of_64(differing | 1) / 8;
         before = before < at - p->literals ? before : at - p->literals;
         uint32_t saved = RUN_BITS + p->costs[data[at - 1]] + 7 * (uint32_t)before;
-        uint32_t mask = all_ones_if((before > 0) & (data[place - 1] == data[at]) & (saved > 7 + highest_bit(now - place)));
+        uint32_t mask =
+            all_ones_if((before > 0) & (data[place - 1] == data[at]) & (saved > 7 + highest_bit(now - place)));
         before &= mask;
         alone &= ~mask;
         distance += (now - place - 1) & mask;
@@ -214,11 +215,13 @@ static inline size_t add_run(parsing *p, size_t at, size_t length, size_t stride
 }
 
 /* Which of at most 64 elements are `run_element`, as bits. The others are put one behind the other. */
-static inline uint64_t split_elements(const uint8_t *data, size_t elements, size_t stride, uint64_t run_element, uint8_t *others, size_t *other_bytes) {
+static inline uint64_t split_elements(const uint8_t *data, size_t elements, size_t stride, uint64_t run_element,
+                                      uint8_t *others, size_t *other_bytes) {
     uint64_t bits = 0;
     size_t bytes = 0;
     for (size_t i = 0; i < elements; i++) {
-        uint64_t value = stride == 4 ? four_bytes(data + 4 * i) : eight_bytes(data + 8 * i), equal = value == run_element;
+        uint64_t value = stride == 4 ? four_bytes(data + 4 * i) : eight_bytes(data + 8 * i);
+        uint64_t equal = value == run_element;
         memcpy(others + bytes, data + stride * i, stride);
         bits |= equal << i;
         bytes += equal ? 0 : stride;
@@ -324,7 +327,8 @@ static inline size_t parse_packed(parsing *p, size_t from, unsigned width, float
 
 /* The last place of the same low bytes of a number, counted from 1; 0 for none. The place is remembered anew.
  * bits: of the bytes that are looked at. differing: the bits in which the two numbers differ. */
-static inline size_t find_low_bytes(const uint8_t *data, size_t at, uint64_t value, uint64_t bits, uint32_t *table, uint64_t *differing) {
+static inline size_t find_low_bytes(const uint8_t *data, size_t at, uint64_t value, uint64_t bits, uint32_t *table,
+                                    uint64_t *differing) {
     uint32_t *place = &table[((value & bits) * 0x9e3779b97f4a7c15u) >> (64 - PLACE_BITS)];
     size_t last = *place, is_near = (size_t)(last != 0) & (size_t)(at + 1 - last <= WINDOW);
     *place = (uint32_t)at + 1;
@@ -478,7 +482,8 @@ static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride
             if (place && at + 1 - place <= WINDOW) {
                 size_t distance = at + 1 - place, length = equal_bytes(data + at - distance, data + at, stop - at);
                 length &= ~(stride - 1);
-                if (length >= key && (float)length * byte_bits >= MATCH_BITS - 2 + (float)highest_bit((uint32_t)distance)) {
+                if (length >= key &&
+                    (float)length * byte_bits >= MATCH_BITS - 2 + (float)highest_bit((uint32_t)distance)) {
                     next = at + length;
                     first = at;
                     vain = 0;

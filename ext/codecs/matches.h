@@ -25,13 +25,14 @@ static inline uint32_t long_hash(const uint8_t *p) {
 }
 
 /* About how many bytes a code of literals alone takes, and how many of them matches would save, scaled up from the
- * middle of the data: a greedy parse with the last place of the same three bytes, or of the same sixteen, where that match is longer. */
+ * middle of the data: a greedy parse with the last place of the same three bytes, or of the same sixteen, where that
+ * match is longer. */
 static void match_gain(const uint8_t *data, size_t size, double *literal_bytes, double *saved_bytes) {
     uint16_t last_short[1 << HASH_BITS], last_long[1 << HASH_BITS]; /* place + 1, 0 for none */
     uint32_t counts[LITERALS];
     uint8_t cost[LITERALS];
     uint64_t total = 0, saved = 0;
-    double scale = size > SAMPLE_BYTES ? (double)size / SAMPLE_BYTES / 8 : 0.125; /* bits of the sample to bytes of all */
+    double scale = size > SAMPLE_BYTES ? (double)size / SAMPLE_BYTES / 8 : 0.125; /* bits of it to bytes of all */
     if (size > SAMPLE_BYTES) {
         data += (size - SAMPLE_BYTES) / 2;
         size = SAMPLE_BYTES;
@@ -89,7 +90,7 @@ static uint64_t make_codes(const parsed_block *block, uint8_t *lengths, uint8_t 
     return bits;
 }
 
-/* A code of match lengths as a table: of each length its bits, those after its symbol included, and above them how many. */
+/* A code of match lengths as a table: of each length its bits, those after its symbol too, and above them how many. */
 static void length_table(const uint32_t *table, uint32_t *lengths) {
     for (unsigned length = 3; length <= MAX_MATCH_BYTES; length++) {
         unsigned bits, count;

@@ -58,24 +58,30 @@ cdef double surprise_of(double expected, double count) noexcept nogil:
 def surprises(
     const int64_t[::1] times, const int64_t[:, ::1] bursts, double rate, int64_t given, double[::1] out
 ) -> None:
-    """Write the Poisson surprise of each burst (n, 2), `given` times of it not counted; rate: expected in a unit of time.
+    """Write the Poisson surprise of each burst (n, 2), `given` times of it not counted; rate: spikes per unit of time.
     """
     cdef Py_ssize_t k
     with nogil:
         for k in range(bursts.shape[0]):
             out[k] = surprise_of(
-                rate * <double>(times[bursts[k, 1] - 1] - times[bursts[k, 0]]), <double>(bursts[k, 1] - bursts[k, 0] - given)
+                rate * <double>(times[bursts[k, 1] - 1] - times[bursts[k, 0]]),
+                <double>(bursts[k, 1] - bursts[k, 0] - given),
             )
 
 
 def by_surprise(
-    const int64_t[::1] times, double rate, double threshold, int64_t min_spikes, int64_t[:, ::1] out, double[::1] surprise
+    const int64_t[::1] times,
+    double rate,
+    double threshold,
+    int64_t min_spikes,
+    int64_t[:, ::1] out,
+    double[::1] surprise,
 ) -> int:
     """Write the bursts of the Poisson-surprise method and their surprises, as many as it returns; out (n // 3 + 1, 2).
 
-    Seed: three times whose two intervals are half the mean interval at most. It grows by the times that follow it, while
-    intervals are twice the mean at most and ten further times have not made it more surprising, to its most surprising
-    end; then it loses times at its beginning, in the same way.
+    Seed: three times whose two intervals are half the mean interval at most. It grows by the times that follow it,
+    while intervals are twice the mean at most and ten further times have not made it more surprising, to its most
+    surprising end; then it loses times at its beginning, in the same way.
     """
     cdef Py_ssize_t n = times.shape[0], k = 0, first, last, best, found = 0
     cdef double mean = 1 / rate, value, most
@@ -112,7 +118,7 @@ def by_surprise(
 cdef inline Py_ssize_t nearest(
     const int64_t *onsets, Py_ssize_t low, Py_ssize_t high, int64_t time
 ) noexcept nogil:
-    """The place in [low, high) of the ascending onset nearest to `time`, the earlier of two; high where there is none."""
+    """The place in [low, high) of the ascending onset nearest to `time`, the earlier of two; high for none."""
     cdef Py_ssize_t left = low, right = high, middle
     while left < right:
         middle = left + (right - left) // 2
@@ -137,8 +143,8 @@ def count_linked(
 ) -> None:
     """Write to how many neighbouring units each burst is linked: those with an onset within the delay of its own.
 
-    onsets: of all bursts, unit after unit; offsets (units + 1,); the neighbours of unit u are units[links[u]:links[u + 1]],
-    with the largest delay to each; out: one of each burst.
+    onsets: of all bursts, unit after unit; offsets (units + 1,); the neighbours of unit u are
+    units[links[u]:links[u + 1]], with the largest delay to each; out: one of each burst.
     """
     cdef Py_ssize_t unit, burst, link, at, other
     cdef const int64_t *t

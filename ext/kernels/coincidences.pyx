@@ -7,9 +7,9 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 def fill_cells(const int64_t[::1] train, int64_t dt, int64_t start, uint32_t[:, ::1] cells) -> None:
     """Write, for each cell of 2 dt + 1 samples, the part of it that is not within dt of a time: (first, length).
 
-    Every interval [t - dt, t + dt] is as long as a cell, so at most one ends in a cell and one begins in it, and what is
-    between them is one gap. Cell 0 begins 2 dt + 1 before `start`; no time is before `start`, or behind the last cell
-    but one.
+    Every interval [t - dt, t + dt] is as long as a cell, so at most one ends in a cell and one begins in it, and what
+    is between them is one gap. Cell 0 begins 2 dt + 1 before `start`; no time is before `start`, or behind the last
+    cell but one.
     """
     cdef Py_ssize_t k, cell
     cdef int64_t width = 2 * dt + 1, place, origin = start - width

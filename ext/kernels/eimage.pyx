@@ -97,7 +97,8 @@ def add_filtered(const sample[:, ::1] block, Py_ssize_t first_tile, Py_ssize_t l
                 eimage_carry(level, &states[carrying[i], tile, 0, 0], &carry[carrying[i], 0, 0], &state[0], orders)
             for i in range(windows.shape[0]):
                 eimage_add(level, &sums[windows[i, 0], tile, windows[i, 2], 0],
-                           &lost[windows[i, 0], tile, windows[i, 2], 0], &filtered[windows[i, 1] * EIMAGE_TILE], windows[i, 3])
+                           &lost[windows[i, 0], tile, windows[i, 2], 0], &filtered[windows[i, 1] * EIMAGE_TILE],
+                           windows[i, 3])
         eimage_restore_denormals(mode)
 
 

@@ -1,9 +1,9 @@
 /* eimage_loops.h — the loops over one tile of electrodes, compiled once for each instruction set (see simd.h).
 
 Time is the outer loop, and a group of electrodes is in registers: the recursion of one electrode waits for itself,
-those of its neighbours do not. States are double. Single precision ones were off by up to 0.013 standard deviations at a
-cutoff of 100 Hz and by 9 at 1 Hz (order 2, 20 kHz, noise of 20 counts on an offset of 30 000), by 3e-5 and 0.02 without
-the offset. Samples between the two passes are float: with double states that leaves 4e-7. */
+those of its neighbours do not. States are double. Single precision ones were off by up to 0.013 standard deviations at
+a cutoff of 100 Hz and by 9 at 1 Hz (order 2, 20 kHz, noise of 20 counts on an offset of 30 000), by 3e-5 and 0.02
+without the offset. Samples between the two passes are float: with double states that leaves 4e-7. */
 
 #if EIMAGE_VECTORS
 #if SIMD_LEVEL == SIMD_AVX512

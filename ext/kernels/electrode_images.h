@@ -1,4 +1,4 @@
-/* ext/kernels/electrode_images.h — loops over images of electrodes: samples × electrodes, the electrodes of a sample together. */
+/* ext/kernels/electrode_images.h — loops over images of electrodes: samples × electrodes, a sample's together. */
 #ifndef H5BURST_ELECTRODE_IMAGES_H
 #define H5BURST_ELECTRODE_IMAGES_H
 
@@ -17,7 +17,8 @@ static inline void curvature_medians(const float *image, ptrdiff_t samples, ptrd
         for (int32_t t = 0; t < count; t++) {
             const float *a = image + t * electrodes + first, *b = a + electrodes, *c = b + electrodes;
             int32_t *row = scratch + (ptrdiff_t)t * MEDIAN_LANES;
-            for (ptrdiff_t lane = 0; lane < width; lane++) row[lane] = ordered_bits(fabsf(a[lane] - 2 * b[lane] + c[lane]));
+            for (ptrdiff_t lane = 0; lane < width; lane++)
+                row[lane] = ordered_bits(fabsf(a[lane] - 2 * b[lane] + c[lane]));
             for (ptrdiff_t lane = width; lane < MEDIAN_LANES; lane++) row[lane] = 0;
         }
         sort_columns(scratch, count);
@@ -29,7 +30,7 @@ static inline void curvature_medians(const float *image, ptrdiff_t samples, ptrd
     }
 }
 
-/* out[t, e] = Σ_j weights[t, j] · image[t + j - reach, e] · scale[e]; weights (samples, 2 · reach + 1), 0 beyond the ends. */
+/* out[t, e] = Σ_j weights[t, j] · image[t + j - reach, e] · scale[e]; weights (samples, 2 · reach + 1); 0 outside. */
 static inline void filter_in_time(const float *image, ptrdiff_t samples, ptrdiff_t electrodes, const float *weights,
                                   ptrdiff_t reach, const float *scale, float *out) {
     const ptrdiff_t taps = 2 * reach + 1;

@@ -1,4 +1,4 @@
-# ext/kernels/electrode_images.pyx — noise, medians and filtering of images of electrodes, and sums along rays over them.
+# ext/kernels/electrode_images.pyx — noise, medians and filtering of images of electrodes, sums along rays over them.
 from libc.math cimport sqrt
 from libc.stdint cimport int32_t, uint8_t
 from libc.stdlib cimport free, malloc

@@ -140,9 +140,9 @@ static inline double biweight(double residual, double limit) {
     return part < 1 && part > -1 ? (1 - part * part) * (1 - part * part) : 0;
 }
 
-/* Polynomial of `degree` in u fitted to v, weights · robust, robust found by `rounds` of reweighting; limits in units of
- * the residuals' scale = 1.4826 · MAD, at least `min_scale`. robust: weights to begin with, and found; scratch (count).
- * 0: singular. */
+/* Polynomial of `degree` in u fitted to v, weights · robust, robust found by `rounds` of reweighting; limits in units
+ * of the residuals' scale = 1.4826 · MAD, at least `min_scale`. robust: weights to begin with, and found; scratch
+ * (count). 0: singular. */
 static inline int fit_polynomial(const double *u, const double *v, const double *weights, ptrdiff_t count, int degree,
                                  double tuning, double min_scale, int rounds, double *coefficients, double *robust,
                                  const double *prior, double *scratch) {

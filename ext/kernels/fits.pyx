@@ -122,10 +122,11 @@ def fit_rate(
     int kind, const double[::1] drive, const double[::1] counts, const double[::1] frames, double[::1] parameters,
     int max_steps
 ) -> tuple[float, bool]:
-    """Move `parameters` to the largest Poisson likelihood; returns Σ counts · ln(rate) − frames · rate, and if it converged.
+    """Move `parameters` to the largest Poisson likelihood; gives Σ counts · ln(rate) − frames · rate, and convergence.
 
     kind 0: rate = exp(p0 + p1 · drive); 1: rate = exp(p0) / (1 + exp(−p1 − p2 · drive)). Exponents are cut at ±30,
-    rates at 1e-9. drive, counts, frames (points,): spikes in so many frames with that drive. Fisher scoring, damped where a step does not climb.
+    rates at 1e-9. drive, counts, frames (points,): spikes in so many frames with that drive. Fisher scoring, damped
+    where a step does not climb.
     """
     cdef double information[SMALL_MAX][SMALL_MAX]
     cdef double damped[SMALL_MAX][SMALL_MAX]
@@ -139,7 +140,9 @@ def fit_rate(
     cdef bint converged = False
     cdef Py_ssize_t points = drive.shape[0]
     with nogil:
-        reached = poisson_equations(kind, &drive[0], &counts[0], &frames[0], points, &parameters[0], information, gradient)
+        reached = poisson_equations(
+            kind, &drive[0], &counts[0], &frames[0], points, &parameters[0], information, gradient
+        )
         while taken < max_steps and isfinite(reached):
             taken += 1
             for i in range(size):
@@ -151,7 +154,9 @@ def fit_rate(
                 break
             for i in range(size):
                 trial[i] = parameters[i] + step[i]
-            tried = poisson_equations(kind, &drive[0], &counts[0], &frames[0], points, trial, trial_information, trial_gradient)
+            tried = poisson_equations(
+                kind, &drive[0], &counts[0], &frames[0], points, trial, trial_information, trial_gradient
+            )
             if tried >= reached:
                 converged = tried - reached <= 1e-4  # of a log likelihood; steps shrink quadratically
                 reached = tried

@@ -1,6 +1,6 @@
 # ext/kernels/sections.pyx — trains of times × windows of time -> slices, and the union of each train's slices.
 #
-# Times are int64. A window [first, last] is inclusive, so that int64's largest value can be in one; last < first: empty.
+# Times are int64. A window [first, last] is inclusive, so int64's largest value can be in one; last < first: empty.
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 

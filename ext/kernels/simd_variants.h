@@ -1,4 +1,4 @@
-/* ext/kernels/simd_variants.h — compile SIMD_SOURCE once for each level; see simd.h. Included once a kernel, so no guard. */
+/* ext/kernels/simd_variants.h — compile SIMD_SOURCE once for each level; see simd.h. Once a kernel, so no guard. */
 #define SIMD_LEVEL SIMD_BASELINE
 #define SIMD(name) SIMD_JOIN(name, baseline)
 #include SIMD_SOURCE
@@ -27,7 +27,8 @@
 #define SIMD_LEVEL SIMD_AVX512
 #define SIMD(name) SIMD_JOIN(name, avx512)
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), apply_to = function)
+#pragma clang attribute push( \
+    __attribute__((target("avx2,bmi,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2,popcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,prefer-vector-width=512")

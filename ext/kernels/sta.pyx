@@ -112,9 +112,9 @@ def add(
 
     offsets (trains + 1,) into triggers; low, high: window; frames: of the whole movie; starts: first frame of each run,
     counted in the whole movie, and the end of the last, repeated up to whole words and once more; strips (n, words a
-    strip, STRIP) from `pack`; bytes_a_pixel: 1, 2, or 8 for values that are not packed; sums (trains, n, lags, STRIP), its last two axes contiguous,
-    the last lag first. Scratch: before (front + frames + 1,) of zeros in front, as many as no lag goes beyond; weights
-    (words at a time, lags).
+    strip, STRIP) from `pack`; bytes_a_pixel: 1, 2, or 8 for values that are not packed; sums (trains, n, lags, STRIP),
+    its last two axes contiguous, the last lag first. Scratch: before (front + frames + 1,) of zeros in
+    front, as many as no lag goes beyond; weights (words at a time, lags).
     """
     cdef Py_ssize_t train, strip, first, groups = strips.shape[1], block = weights.shape[0], here
     cdef int64_t lags = sums.shape[2], number

@@ -88,8 +88,9 @@ few bits at a time (a "digit") so that no product or sum can leave its 32 bits, 
 #endif
 
 /* sums[lag][pixel] += (words · weights of the lag) << shift. weights (groups, lags), lags a multiple of STA_LAGS;
-   words (groups, STA_STRIP); sums (lags, STA_STRIP). The sums of STA_LAGS lags × STA_WIDE vectors are variables of
-   their own, as arrays are not kept in registers, and GCC 12 would spill even these but for STA_KEEP: half the speed. */
+   words (groups, STA_STRIP); sums (lags, STA_STRIP). The sums of STA_LAGS lags × STA_WIDE vectors are variables
+   of their own, as arrays are not kept in registers, and GCC 12 would spill even these but for STA_KEEP: half the
+   speed. */
 #if SIMD_LEVEL > SIMD_BASELINE
 #define STA_KEEP(sum) __asm__("" : "+v"(sum));
 #else

@@ -1,4 +1,4 @@
-# ext/hdf5/decode/h5parse.pyx — trees straight from the metadata of an HDF5 file: object headers, links, attributes, small data.
+# ext/hdf5/decode/h5parse.pyx — trees from the metadata of an HDF5 file: object headers, links, attributes, small data.
 #
 # Everything here works on bytes that were checked to be inside the file, and every structure that carries a checksum
 # is checked before it is believed. What is rare (dense storage, chunk indices, odd datatypes) is asked of

@@ -73,7 +73,9 @@ cdef class Header:
         """Check a chunk of a version 2 header and append its messages to the body."""
         cdef const uint8_t* p
         if size > MESSAGES_LIMIT - self.length:
-            raise CorruptStructureError(f"the object header at address {address} is too long, or its parts run in a cycle")
+            raise CorruptStructureError(
+                f"the object header at address {address} is too long, or its parts run in a cycle"
+            )
         p = self.source.view(address, prefix + size + 4)
         if h5_lookup3(p, prefix + size) != u32(p + prefix + size):
             raise CorruptStructureError(f"the checksum of the object header at address {address} is wrong")

@@ -22,9 +22,11 @@ static void take_lock_off(int descriptor) { (void)descriptor; }
 #include <unistd.h>
 
 #ifdef __APPLE__
-#define NANOSECONDS(status, which) ((status).st_##which##timespec.tv_sec * INT64_C(1000000000) + (status).st_##which##timespec.tv_nsec)
+#define NANOSECONDS(status, which) \
+    ((status).st_##which##timespec.tv_sec * INT64_C(1000000000) + (status).st_##which##timespec.tv_nsec)
 #else
-#define NANOSECONDS(status, which) ((status).st_##which##tim.tv_sec * INT64_C(1000000000) + (status).st_##which##tim.tv_nsec)
+#define NANOSECONDS(status, which) \
+    ((status).st_##which##tim.tv_sec * INT64_C(1000000000) + (status).st_##which##tim.tv_nsec)
 #endif
 
 /* Whether a path leads to the file with this stamp. */

@@ -83,7 +83,8 @@ cdef class Messages:
         """
         cdef size_t i
         cdef Message* message
-        self.escaped = self.has_space = self.is_group = self.external = self.old_fill = self.links_ordered = self.attributes_ordered = False
+        self.escaped = self.has_space = self.is_group = self.external = self.old_fill = False
+        self.links_ordered = self.attributes_ordered = False
         self.type.data = self.layout.data = self.filters.data = self.fill.data = NULL
         self.shared_type = None
         self.link_heap = self.attribute_heap = self.symbol_tree = UNDEFINED

@@ -94,7 +94,8 @@ cdef class Parser:
         cdef Messages m = self.messages
         m.read(address, False, symbols)
         dataset = m.dataset() if m.layout.data != NULL and m.has_space else None
-        return m.attributes, list(m.unsupported_attributes), list(m.links) if m.is_group else None, dataset, not m.left_out
+        links = list(m.links) if m.is_group else None
+        return m.attributes, list(m.unsupported_attributes), links, dataset, not m.left_out
 
     def dataset(self, address) -> Dataset:
         """The header of a dataset."""

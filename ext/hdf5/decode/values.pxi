@@ -57,7 +57,9 @@ cdef object new_array(object dtype, int rank, const uint64_t* dims, tuple subsha
     try:
         return PyArray_NewFromDescr(&PyArray_Type, <PyArray_Descr*>dtype, nd, shape, NULL, NULL, 0, None)
     except (ValueError, MemoryError) as error:
-        raise CorruptStructureError(f"an array claims the shape {tuple(shape[i] for i in range(nd))}, which no memory holds") from error
+        raise CorruptStructureError(
+            f"an array claims the shape {tuple(shape[i] for i in range(nd))}, which no memory holds"
+        ) from error
 
 
 cdef int parse_space(const uint8_t* p, size_t size, Space* space) except -1:
@@ -112,7 +114,7 @@ cdef class Collection:
 
     cdef uint8_t* data
     cdef size_t size
-    cdef uint32_t* places  # where the object of each index begins, a multiple of 8; 0: none; plus CHECKED, or TWICE alone
+    cdef uint32_t* places  # where the object of each index begins, a multiple of 8; 0: none; + CHECKED, or TWICE alone
     cdef uint32_t indices
     cdef bint summed  # its objects carry checksums, but for those that another program wrote
     cdef bint fits  # the note of its free space ends where it does, or there is none
@@ -164,7 +166,9 @@ cdef class Collection:
             if length > self.size - at - 16:
                 if self.summed:  # each object before tells by itself whether it is whole; those behind are not found
                     break
-                raise CorruptStructureError(f"an object of the global heap collection at address {address} is outside it")
+                raise CorruptStructureError(
+                    f"an object of the global heap collection at address {address} is outside it"
+                )
             if self.places != NULL:
                 self.places[index] = TWICE if self.places[index] else at
             elif index > self.indices:

@@ -43,7 +43,8 @@ static void SIMD(h5_mix_lanes)(const uint8_t *const *at, size_t blocks, uint32_t
                     _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(at[i] + offset + 16 * (size_t)k))),
                     _mm_loadu_si128((const __m128i *)(at[i + 4] + offset + 16 * (size_t)k)), 1);
             __m256i low = _mm256_unpacklo_epi32(row[0], row[1]), high = _mm256_unpackhi_epi32(row[0], row[1]);
-            __m256i other_low = _mm256_unpacklo_epi32(row[2], row[3]), other_high = _mm256_unpackhi_epi32(row[2], row[3]);
+            __m256i other_low = _mm256_unpacklo_epi32(row[2], row[3]);
+            __m256i other_high = _mm256_unpackhi_epi32(row[2], row[3]);
             words[4 * k] = _mm256_unpacklo_epi64(low, other_low);
             words[4 * k + 1] = _mm256_unpackhi_epi64(low, other_low);
             words[4 * k + 2] = _mm256_unpacklo_epi64(high, other_high);

@@ -33,7 +33,7 @@ cdef enum:
     SPACE_EARLY = 1              # space allocation times of the fill value message
     SPACE_LATE = 2
     SPACE_INCREMENTAL = 3
-    ONE_NAME = 2                 # references to a node that is at one place: its parent's, and that of a loop's variable
+    ONE_NAME = 2                 # references to a node that is at one place: its parent's, and a loop's variable's
 
 
 def lookup3(bytes data) -> int:
@@ -233,14 +233,23 @@ cdef class TreeWriter:
         return 0
 
     cdef void write_checksums(self):
-        h5_write_checksums(self.level, self.out.data, <h5_pending_checksum *>self.pending_checksums.data, self.pending_checksums.length // sizeof(h5_pending_checksum))
+        h5_write_checksums(
+            self.level,
+            self.out.data,
+            <h5_pending_checksum *>self.pending_checksums.data,
+            self.pending_checksums.length // sizeof(h5_pending_checksum),
+        )
         self.pending_checksums.length = 0
         self.checksummed = self.out.length
 
     cdef int flush_if_full(self) except -1:
         if self.out.length >= FLUSH_BYTES or self.out.failed:
             self.flush()
-        elif self.writer == NULL and self.out.length >= self.checksummed + CHECKSUMMED_BYTES and not self.pending_checksums.failed:
+        elif (
+            self.writer == NULL
+            and self.out.length >= self.checksummed + CHECKSUMMED_BYTES
+            and not self.pending_checksums.failed
+        ):
             self.write_checksums()
         return 0
 

@@ -1,4 +1,4 @@
-/* h5fractal.h — the fractal heap: objects packed into direct blocks, which a doubling table of indirect blocks finds. */
+/* h5fractal.h — the fractal heap: objects packed into direct blocks, which a doubling table of indirect blocks has. */
 #ifndef H5BURST_FRACTAL_H
 #define H5BURST_FRACTAL_H
 

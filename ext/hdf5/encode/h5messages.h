@@ -167,7 +167,8 @@ enum { H5_SOFT_LINK = 1, H5_EXTERNAL_LINK = 64 };
 
 /* The body of a link message of a soft link (value: a path) or an external one (value: a byte of version and
  * flags, the names of file and object, each with a NUL). */
-static inline void h5_put_link_to(h5_bytes *b, int type, const char *name, size_t length, const void *value, size_t size)
+static inline void h5_put_link_to(h5_bytes *b, int type, const char *name, size_t length, const void *value,
+                                  size_t size)
 {
     int utf8 = !h5_is_ascii(name, length);
     int wide = length > 255;
@@ -213,7 +214,7 @@ static inline const char *h5_attribute_name(const uint8_t *message, size_t *leng
     return (const char *)message + 9;
 }
 
-/* ---- bodies of messages, gathered one after another before their header is written: 8 bytes of size, then a body --- */
+/* ---- bodies of messages, gathered one after another before their header is written: 8 bytes of size, then a body - */
 
 enum { H5_BODY_PREFIX = 8 };
 

@@ -18,7 +18,8 @@ static Py_ssize_t h5_slot_offset(PyObject *type, const char *name)
     PyObject *descriptor = PyObject_GetAttrString(type, name);
     if (descriptor == NULL)
         return -1;
-    if (Py_IS_TYPE(descriptor, &PyMemberDescr_Type) && PyType_Check(type) && PyDescr_TYPE(descriptor) == (PyTypeObject *)type)
+    if (Py_IS_TYPE(descriptor, &PyMemberDescr_Type) && PyType_Check(type) &&
+        PyDescr_TYPE(descriptor) == (PyTypeObject *)type)
         offset = ((PyMemberDescrObject *)descriptor)->d_member->offset;
     else
         PyErr_Format(PyExc_TypeError, "%R of %R is not a slot", descriptor, type);

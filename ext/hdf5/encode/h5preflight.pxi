@@ -1,10 +1,10 @@
-# ext/hdf5/encode/h5preflight.pxi — what the writer covers: nodes, names, datatypes, and which arrays are in their header.
+# ext/hdf5/encode/h5preflight.pxi — what the writer covers: nodes, names, datatypes, and which arrays are in headers.
 
 cdef enum:
     MAX_WITH_LINKS = 256        # members of a group that has soft or external links: they are kept in its header
     LONGEST_NAME = 4000          # bytes: a dense link has to fit into the smallest block of its heap
     LARGEST_ATTRIBUTE = 4 << 20  # bytes of one attribute: it is in one block of its heap
-    LARGEST_HEAP = 1 << 29       # bytes of all names, or of all attributes, of one object; a heap has 4 GiB of addresses
+    LARGEST_HEAP = 1 << 29       # bytes of all names, or all attributes, of one object; a heap has 4 GiB of addresses
     LARGEST_TEXT = 1 << 30       # bytes of one variable-length text
     HIGHEST_RANK = 32            # of HDF5
     REFERENCE_BYTES = 16         # of a variable-length value: length, address of its collection, index
@@ -73,7 +73,7 @@ cdef class Nodes:
     cdef int fetch(self, dict children, bint elements) except -1:
         """Let the cache fetch the nodes and what they consist of, with the elements of arrays if they are to be copied.
 
-        A tree is thousands of small objects all over the memory: to wait for each in turn takes longer than to write it.
+        A tree is thousands of small objects all over the memory: to wait for each takes longer than to write it.
         """
         cdef PyObject *name
         cdef PyObject *node
@@ -326,7 +326,13 @@ cdef object stored_name(name, escape):
         text = PyUnicode_AsUTF8AndSize(name, &length)
     except UnicodeEncodeError:
         return escape(name)
-    if length == 0 or text[0] == c"%" or text[0] == c"." or memchr(text, 0, length) != NULL or memchr(text, c"/", length) != NULL:
+    if (
+        length == 0
+        or text[0] == c"%"
+        or text[0] == c"."
+        or memchr(text, 0, length) != NULL
+        or memchr(text, c"/", length) != NULL
+    ):
         return escape(name)
     return name
 

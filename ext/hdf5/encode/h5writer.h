@@ -113,8 +113,8 @@ static int h5_writer_wait(h5_writer *writer)
     return error;
 }
 
-/* Hand over bytes whose checksums are missing as `pending_checksums` says; both are empty afterwards. Waits for what was given
- * before. Returns 0 or an errno, as `h5_writer_wait`. */
+/* Hand over bytes whose checksums are missing as `pending_checksums` says; both are empty afterwards. Waits for what
+ * was given before. Returns 0 or an errno, as `h5_writer_wait`. */
 static int h5_writer_give(h5_writer *writer, h5_bytes *bytes, h5_bytes *pending_checksums)
 {
     int error = h5_writer_wait(writer);

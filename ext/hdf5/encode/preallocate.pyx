@@ -6,7 +6,7 @@ cdef extern from "preallocate.h" nogil:
 
 
 def preallocate(int descriptor, uint64_t offset, uint64_t length) -> bool:
-    """Ask for room behind the end of an open file, which keeps its size; False where there is no such thing, or no room."""
+    """Ask for room behind the end of an open file, which keeps its size; False where it cannot be, or has no room."""
     cdef int failed
     with nogil:
         failed = c_preallocate(descriptor, offset, length)

@@ -34,7 +34,7 @@ cdef class ArrayMaker:
     def by_number(self, arrays, dtype):
         """Nodes without attributes by the decimal form of their keys.
 
-        None unless `arrays` is a dict whose keys are all int, and its values all plain arrays of just this dtype object.
+        None unless `arrays` is a dict whose keys are all int, and its values plain arrays of just this dtype object.
         """
         cdef dict nodes = {}
         if type(arrays) is not dict:
@@ -79,7 +79,7 @@ cdef class Overseer:
         """(path, node) of what is below `root` and not plain, parents first.
 
         max_names: of a path. any_array: arrays with elements that take axes are not plain, however simple they are.
-        None for a tree that is made of more than the two classes and dicts, or is too deep, as one that holds itself is.
+        None for a tree of more than the two classes and dicts, or one that is too deep, as one that holds itself is.
         """
         cdef list odd = []
         return odd if self.look(root, path, max_names, any_array, odd) else None
