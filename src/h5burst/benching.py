@@ -48,14 +48,14 @@ def measure(directory: Path | None = None) -> Iterator[Measured]:
         As soon as it is known.
     """
     with tempfile.TemporaryDirectory(prefix="h5burst-bench-", dir=directory) as temporary:
-        directory_ = Path(temporary)
+        workspace = Path(temporary)
         random = np.random.default_rng(0)
         small = {f"g{k // 100}/d{k}": random.normal(size=60) for k in range(_SMALL)}
-        yield from _of_trees(directory_, small)
+        yield from _of_trees(workspace, small)
         table = random.normal(size=_LARGE)
-        yield from _of_tables(directory_, "digits in full", table)
-        yield from _of_tables(directory_, "two decimals", table.round(2))
-        yield from _of_repacking(directory_, table.round(2))
+        yield from _of_tables(workspace, "digits in full", table)
+        yield from _of_tables(workspace, "two decimals", table.round(2))
+        yield from _of_repacking(workspace, table.round(2))
 
 
 def _versus(work: str, other: str, ours: Callable[[], Any], theirs: Callable[[], Any]) -> Measured:

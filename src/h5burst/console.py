@@ -164,8 +164,8 @@ class _Told:
 class Ending:
     """The handler of a signal that ends a command; a second one ends the process at once."""
 
-    def __init__(self, told: _Told) -> None:
-        self._told = told
+    def __init__(self, signalled: _Told) -> None:
+        self._told = signalled
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self._told.signal, self._told.is_told = number, True
@@ -174,32 +174,32 @@ class Ending:
 
 
 @contextlib.contextmanager
-def _ended_by_signals(told: _Told) -> Iterator[None]:
+def _ended_by_signals(signalled: _Told) -> Iterator[None]:
     """For the block, SIGTERM and SIGHUP are as Ctrl-C is, unless they are ignored (nohup) or somebody else's.
 
     An interruption that Python drops, because it came within a finalizer, is raised again.
     """
     numbers: list[int] = []
     if threading.current_thread() is threading.main_thread():
-        known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        numbers = [number for number in known if signal.getsignal(number) is signal.SIG_DFL]
+        signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        numbers = [number for number in signals if signal.getsignal(number) is signal.SIG_DFL]
     hook, again = sys.unraisablehook, threading.Timer(0, _thread.interrupt_main)
 
-    def dropped(what: sys.UnraisableHookArgs) -> None:
+    def dropped(unraisable: sys.UnraisableHookArgs) -> None:
         nonlocal again
-        if not issubclass(what.exc_type, KeyboardInterrupt):
-            hook(what)
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            hook(unraisable)
             return
-        if told.is_told:
-            signal.signal(told.signal, Ending(told))
-        again = threading.Timer(_AGAIN_S, _thread.interrupt_main, [told.signal])
+        if signalled.is_told:
+            signal.signal(signalled.signal, Ending(signalled))
+        again = threading.Timer(_AGAIN_S, _thread.interrupt_main, [signalled.signal])
         again.daemon = True
         again.start()
 
     try:
         sys.unraisablehook = dropped
         for number in numbers:
-            signal.signal(number, Ending(told))
+            signal.signal(number, Ending(signalled))
         yield
     finally:
         sys.unraisablehook = hook
@@ -212,16 +212,16 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> int:
     """Run a command and give its exit code: 2 with one line on stderr for an error; 128 and the signal that ended it,
     130 for Ctrl-C; 141 where nobody reads any more what it does nothing but print.
     """
-    told = _Told()
+    signalled = _Told()
     try:
         _never_fail_to_print()
-        with lasting_streams(), _ended_by_signals(told):
-            code = _run(app, sys.argv[1:] if arguments is None else arguments, told)
+        with lasting_streams(), _ended_by_signals(signalled):
+            code = _run(app, sys.argv[1:] if arguments is None else arguments, signalled)
     except KeyboardInterrupt:  # before the command began, or behind its end
         code = _INTERRUPTED
     if code == _INTERRUPTED:
-        code = 128 + told.signal
-        said = "interrupted" if not told.is_told else f"ended by {signal.Signals(told.signal).name}"
+        code = 128 + signalled.signal
+        said = "interrupted" if not signalled.is_told else f"ended by {signal.Signals(signalled.signal).name}"
     else:
         said = ""
     _print_last(said)
@@ -240,18 +240,18 @@ def _print_last(line: str) -> None:
                     stream.flush()
 
 
-def _run(app: typer.Typer, given: list[str], told: _Told) -> int:
-    own = _options_of(app)  # a command may have one of these options to itself
-    words = [word for word in given if word not in _GLOBAL or word in own]
+def _run(app: typer.Typer, given: list[str], signalled: _Told) -> int:
+    options = _options_of(app)  # a command may have one of these options to itself
+    words = [word for word in given if word not in _GLOBAL or word in options]
     output.as_json, output.quiet, output.debug = ("--json" in given, "--quiet" in given, "--debug" in given)
     output.ends_with_reader = False
     one_line_warnings()
-    if "--version" in words and "--version" not in own:
+    if "--version" in words and "--version" not in options:
         return _print_version()
-    return _code_of(app, words or ["--help"], told)
+    return _code_of(app, words or ["--help"], signalled)
 
 
-def _code_of(app: typer.Typer, words: list[str], told: _Told) -> int:
+def _code_of(app: typer.Typer, words: list[str], signalled: _Told) -> int:
     try:
         code = app(words, standalone_mode=False)
         if sys.stdout is not None:
@@ -263,7 +263,7 @@ def _code_of(app: typer.Typer, words: list[str], told: _Told) -> int:
     except _ReaderGoneError:
         code = NO_READER
     except Exception as error:  # the outermost frame: every error ends here as one line
-        if told.is_told:  # such as a call that the signal has interrupted
+        if signalled.is_told:  # such as a call that the signal has interrupted
             return _INTERRUPTED
         if output.debug:
             raise
@@ -308,7 +308,7 @@ def check_files(files: Sequence[Path], problems_of: Callable[[Path], Sequence[An
     results: list[dict[str, Any]] = []
     for file in files:
         try:
-            found = problems_of(file)
+            problems_of_file = problems_of(file)
         except OSError as error:
             if output.debug:
                 raise
@@ -317,8 +317,8 @@ def check_files(files: Sequence[Path], problems_of: Callable[[Path], Sequence[An
             results.append({"file": str(file), "error": message})
             print(f"error: {message if str(file) in message else f'{file}: {message}'}", file=sys.stderr)
             continue
-        problems = [str(one) for one in found if not isinstance(one, Note)]
-        notes = [str(one) for one in found if isinstance(one, Note)]
+        problems = [str(one) for one in problems_of_file if not isinstance(one, Note)]
+        notes = [str(one) for one in problems_of_file if isinstance(one, Note)]
         broken += bool(problems)
         results.append({"file": str(file), "problems": problems} | ({"notes": notes} if notes else {}))
         output.say(f"{file}: {_count(len(problems), 'problem') if problems else 'OK'}")
@@ -360,16 +360,16 @@ def print_rows(rows: Sequence[Sequence[str]], header: Sequence[str] | None = Non
 
 def check_all(*checks: Callable[[], object]) -> None:
     """Run all checks of a request; raise the one error as it is, or several as one ValueError that lists them."""
-    found: dict[str, Exception] = {}
+    errors: dict[str, Exception] = {}
     for check in checks:
         try:
             check()
         except (ValueError, KeyError, OSError) as error:
-            found.setdefault(_message(error), error)
-    if len(found) == 1:
-        raise next(iter(found.values()))
-    if found:
-        raise ValueError(f"{len(found)} things are wrong: {'; '.join(found)}")
+            errors.setdefault(_message(error), error)
+    if len(errors) == 1:
+        raise next(iter(errors.values()))
+    if errors:
+        raise ValueError(f"{len(errors)} things are wrong: {'; '.join(errors)}")
 
 
 def _message(error: Exception) -> str:
@@ -397,8 +397,8 @@ def existing_file(path: Path) -> Path:
     return path
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _print_version() -> int:

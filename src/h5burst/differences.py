@@ -320,9 +320,9 @@ def _of_elements(first: Any, second: Any, where: str, tolerance: _Tolerance) -> 
         if not count:
             continue
         if not differing:
-            index_ = tuple(int(k) for k in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
-            index = (index_[0] + start, *index_[1:]) if index_ else ()
-            example = f"the first at {list(index)}: {_shown(x[index_])} and {_shown(y[index_])}"
+            position = tuple(int(k) for k in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
+            index = (position[0] + start, *position[1:]) if position else ()
+            example = f"the first at {list(index)}: {_shown(x[position])} and {_shown(y[position])}"
         differing += count
         largest = max(largest, _distance(x[wrong], y[wrong]))
     if differing:

@@ -122,9 +122,9 @@ def _compiled() -> Iterator[Finding]:
         yield Finding("compiled", "instructions", f"{simd.active()} of {', '.join(simd.available())}")
     except ValueError as error:
         yield Finding("compiled", "instructions", "?", f"{error}: correct or unset {simd.VARIABLE}")
-    directory_ = Path(h5burst.__file__).parent / "_ext"
+    compiled_in = Path(h5burst.__file__).parent / "_ext"
     suffix = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
-    modules = sorted(path.name.removesuffix(suffix) for path in directory_.glob(f"*{suffix}"))
+    modules = sorted(path.name.removesuffix(suffix) for path in compiled_in.glob(f"*{suffix}"))
     broken = [name for name in modules if not _imports(f"h5burst._ext.{name}")]
     problem = "install h5burst again: its compiled modules do not fit this Python" if broken or not modules else ""
     value = f"{len(modules)} modules" + (f", of which {', '.join(broken)} cannot be imported" if broken else "")
@@ -157,11 +157,11 @@ def _owners() -> Iterator[Finding]:
     for name in PACKAGES:
         distributions = sorted(set(owners.get(name, [])))
         other_owners = [other for other in distributions if other != _DISTRIBUTION]
-        directory_ = _place(name)
-        value = f"{directory_ or 'not installed'}" + (
+        package_dir = _place(name)
+        value = f"{package_dir or 'not installed'}" + (
             f" (owned by {', '.join(distributions)})" if distributions else ""
         )
-        yield Finding("packages", name, value, _owner_problem(name, other_owners, directory_, home))
+        yield Finding("packages", name, value, _owner_problem(name, other_owners, package_dir, home))
     for name in ("hdmea", "scptensor"):
         version = _installed(name)
         if version is not None and not any(name in owners.get(package, []) for package in PACKAGES):

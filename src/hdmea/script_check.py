@@ -136,16 +136,16 @@ def _parsed(file: Path) -> ast.Module:
 
 def _module_names(tree: ast.Module) -> dict[str, str]:
     """The modules of this package by the names that a script has for them."""
-    found = {}
+    names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == "hdmea":
-                    found[alias.asname or "hdmea"] = alias.name if alias.asname else "hdmea"
+                    names[alias.asname or "hdmea"] = alias.name if alias.asname else "hdmea"
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "hdmea":
             inside = {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name: module for name, module in inside.items() if _is_there(module)}
-    return found
+            names |= {name: module for name, module in inside.items() if _is_there(module)}
+    return names
 
 
 def _of_node(node: ast.AST, modules: Mapping[str, str]) -> Iterator[tuple[str, str]]:

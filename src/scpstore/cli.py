@@ -76,8 +76,8 @@ def info(file: AnyFile, at: At = None) -> None:
             console.print_rows(layers, ("  layer", "X", "M"))
     for link in container.links:
         output.say(f"link {link.source_assay} -> {link.target_assay}: {link.linkage.height} pairs")
-    for name, known in container.extras.names().items():
-        output.say(f"{name}: {', '.join(known)}")
+    for name, names in container.extras.names().items():
+        output.say(f"{name}: {', '.join(names)}")
     for step in container.history:
         version = f" ({step.software_version})" if step.software_version else ""
         output.say(f"history {step.timestamp} {step.action}{version}")
@@ -248,27 +248,27 @@ def diff(first: AnyFile, second: AnyFile) -> None:
     Examples:
       scptensor diff cells.h5 smaller.h5
     """
-    found = differences(read_any(first), read_any(second))
-    for line in found or ["equal"]:
+    lines = differences(read_any(first), read_any(second))
+    for line in lines or ["equal"]:
         output.say(line)
-    output.result(found)
-    raise typer.Exit(int(bool(found)))
+    output.result(lines)
+    raise typer.Exit(int(bool(lines)))
 
 
 def differences(a: ScpContainer, b: ScpContainer) -> list[str]:
     """The first difference of every part of two containers."""
-    found = [
+    lines = [
         difference(getattr(a, n), getattr(b, n), n) for n in ("sample_id_col", "obs", "links", "history", "extras")
     ]
     for kind, one, other in (("only in the first", a, b), ("only in the second", b, a)):
-        found += [f"assays[{name!r}]: {kind}" for name in one.assays if name not in other.assays]
+        lines += [f"assays[{name!r}]: {kind}" for name in one.assays if name not in other.assays]
     for name in [name for name in a.assays if name in b.assays]:
         x, y, where = a.assays[name], b.assays[name], f"assays[{name!r}]"
-        found += [difference(getattr(x, n), getattr(y, n), f"{where}.{n}") for n in ("feature_id_col", "var")]
-        found += _only_in_one(f"{where}.layers", x.layers, y.layers)
+        lines += [difference(getattr(x, n), getattr(y, n), f"{where}.{n}") for n in ("feature_id_col", "var")]
+        lines += _only_in_one(f"{where}.layers", x.layers, y.layers)
         for layer in [layer for layer in x.layers if layer in y.layers]:
-            found.append(difference(x.layers[layer], y.layers[layer], f"{where}.layers[{layer!r}]"))
-    return [line for line in found if line is not None]
+            lines.append(difference(x.layers[layer], y.layers[layer], f"{where}.layers[{layer!r}]"))
+    return [line for line in lines if line is not None]
 
 
 def _only_in_one(where: str, a: Collection[str], b: Collection[str]) -> list[str]:

@@ -51,9 +51,9 @@ def show_log(file: Path, *, paths: bool = False, trust: bool = False, noted: lis
     """Print a log. noted: what the file tells besides, in a way of the caller's."""
     import h5burst
 
-    found = h5burst.log(console.existing_file(file), trust=trust)
+    history = h5burst.log(console.existing_file(file), trust=trust)
     shown = []
-    for commit in found:
+    for commit in history:
         output.say(f"{commit}  (+{format_bytes(commit.bytes_added)})" if commit.way else str(commit))
         entry = dataclasses.asdict(commit)
         if paths and commit.way:
@@ -62,11 +62,11 @@ def show_log(file: Path, *, paths: bool = False, trust: bool = False, noted: lis
                 output.say(f"    {change}")
         shown.append(entry)
     if not shown:
-        output.say(f"no history: {found.reason}")
+        output.say(f"no history: {history.reason}")
     for one in noted or ():
         output.say(printable(one))
     more = {} if noted is None else {"noted": noted}
-    output.result({"file": str(file), "commits": shown, "reason": found.reason, **more})
+    output.result({"file": str(file), "commits": shown, "reason": history.reason, **more})
 
 
 def _paths(file: Path, number: int) -> list[str] | None:

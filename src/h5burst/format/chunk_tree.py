@@ -35,7 +35,7 @@ def records_of_grid(entries: Any, plan: ChunkPlan, above: int = 0) -> list[bytes
     """Records of all chunks of a grid, in its order, where so many rows of chunks are above it."""
     grid, width = plan.grid, size_width(plan)
     places = itertools.product(range(above, above + grid[0]), *map(range, grid[1:]))
-    return [_record(entry, place, width) for entry, place in zip(entries.tolist(), places, strict=True)]
+    return [_record(entry, coordinate, width) for entry, coordinate in zip(entries.tolist(), places, strict=True)]
 
 
 def _record(entry: Sequence[int], coordinates: Sequence[int], width: int) -> bytes:

@@ -57,8 +57,8 @@ def data_element(name: str, content: Any) -> str:
 
 def end(package: str, *scripts: str) -> str:
     """The end of a page: the scripts that all pages have, then those that are stored in the writer's package."""
-    found = [_asset("h5burst.page", name) for name in SCRIPTS] + [_asset(package, name) for name in scripts]
-    return "".join(f"<script>\n{text}</script>\n" for text in found) + "</body></html>\n"
+    texts = [_asset("h5burst.page", name) for name in SCRIPTS] + [_asset(package, name) for name in scripts]
+    return "".join(f"<script>\n{text}</script>\n" for text in texts) + "</body></html>\n"
 
 
 def is_page(path: Path, generator: str) -> bool:

@@ -169,13 +169,13 @@ def _switch(file: EditedFile, stream: io.FileIO, root: int, end: int, append: _A
     return whole, could_not
 
 
-def _write_at(stream: io.FileIO, place: int, data: bytes) -> None:
+def _write_at(stream: io.FileIO, offset: int, data: bytes) -> None:
     while data:
-        stream.seek(place)
+        stream.seek(offset)
         written = stream.write(data) or 0
         if not written:
             raise OSError(f"{stream.name}: nothing more can be written")
-        place, data = place + written, data[written:]
+        offset, data = offset + written, data[written:]
 
 
 def _is_as_it_was(file: EditedFile) -> bool:
@@ -245,10 +245,10 @@ class _Rewriter:
         header.messages = [*others, Message(oh.ATTRIBUTE_INFO, oh.NEVER_SHARED, info_message.encode(info, 2)), *kept]
 
     def _attributes(self, header: ObjectHeader) -> dict[bytes, Message]:
-        found = dense.all_attributes(self._file.source, header.messages)
-        if any(message.flags & oh.SHARED for message in found):
+        messages = dense.all_attributes(self._file.source, header.messages)
+        if any(message.flags & oh.SHARED for message in messages):
             raise NeedsLibhdf5Error("shared attributes")
-        return {attribute.stored_name(one.body): one._replace(order=one.order & 0xFFFF) for one in found}
+        return {attribute.stored_name(one.body): one._replace(order=one.order & 0xFFFF) for one in messages}
 
     def _dense(self, info: Info, messages: list[Message]) -> Info:
         if info.tracked or info.indexed or any(message.body[0] != 3 for message in messages):

@@ -67,9 +67,9 @@ class StoredObject:
     @classmethod
     def written(cls, source: Source, address: int, header: ObjectHeader, links: GroupLinks | None) -> StoredObject:
         """An object that was just written, which is not read again."""
-        made = cls.__new__(cls)
-        made.address, made.header, made._source, made._links = address, header, source, links
-        return made
+        new = cls.__new__(cls)
+        new.address, new.header, new._source, new._links = address, header, source, links
+        return new
 
     def __init__(self, source: Source, address: int) -> None:
         self.address = address
@@ -318,13 +318,13 @@ class EditedFile:
 
         Raises `CorruptFileError`, and `NeedsLibhdf5Error` for one that must stay where it is.
         """
-        known = self._objects.get(address)
-        if known is not None:
-            return known
+        cached = self._objects.get(address)
+        if cached is not None:
+            return cached
         try:
             with naming_file(self.name):
-                found = self._objects[address] = StoredObject(self.source, address)
-                return found
+                stored = self._objects[address] = StoredObject(self.source, address)
+                return stored
         except UnsupportedFeatureError as error:
             raise NeedsLibhdf5Error(str(error)) from error
 

@@ -44,10 +44,10 @@ class GroupLinks:
     @classmethod
     def written(cls, header: ObjectHeader, listed: dict[bytes, Message]) -> GroupLinks:
         """Those of a group that was just written, all of them in its header."""
-        made = cls.__new__(cls)
-        made._header, made._indexed, made._listed = header, None, listed
-        made._info = info_message.find(header.messages, oh.LINK_INFO)
-        return made
+        new = cls.__new__(cls)
+        new._header, new._indexed, new._listed = header, None, listed
+        new._info = info_message.find(header.messages, oh.LINK_INFO)
+        return new
 
     def find(self, name: bytes) -> Link | None:
         """A link, None where there is none of that name."""
@@ -152,9 +152,9 @@ class _IndexedLink(NamedTuple):
     body: bytes
 
 
-def _number_of(place: bytes) -> int:
+def _number_of(record: bytes) -> int:
     """In the record of a huge object: its number, behind address and length."""
-    return int.from_bytes(place[16:], "little")
+    return int.from_bytes(record[16:], "little")
 
 
 class _Indexed:
@@ -178,8 +178,8 @@ class _Indexed:
         return None if heap is None else cls(source, info, heap)
 
     def body(self, name: bytes) -> bytes | None:
-        found = self._find(name)
-        return None if found is None else found.body
+        message = self._find(name)
+        return None if message is None else message.body
 
     def _find(self, name: bytes) -> _IndexedLink | None:
         if name != self._last_found[0]:  # a change asks twice
@@ -243,15 +243,15 @@ class _Indexed:
             body = link_message.encode(name, address, kept)
             if old is None:
                 clash = clash or bool(self._names.find(lookup3(name)))
-                own = last = self._next_number(last)
-                names_put.append(dense.link_record(name, own))
+                link_number = last = self._next_number(last)
+                names_put.append(dense.link_record(name, link_number))
                 count += 1
             else:
-                own = old.number
-            bodies[own] = body
+                link_number = old.number
+            bodies[link_number] = body
             sealed = dense.sealed_link(body)
             stored += len(sealed)
-            places_put.append(PLACE.pack(append(sealed), len(sealed), own))
+            places_put.append(PLACE.pack(append(sealed), len(sealed), link_number))
         clash = clash or len({record[:4] for record in names_put}) < len(names_put)
         places = self._new_places(append, places_put, places_gone)
         names = self._new_names(append, names_put, names_gone, clash, bodies)

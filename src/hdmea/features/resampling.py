@@ -42,7 +42,7 @@ def permuted_sums(responses: Floats, cosines: Floats, sines: Floats, resamples: 
     """
     trials, directions = responses.shape
     sums = len(cosines)
-    sums_ = np.empty((resamples, sums))
+    lengths = np.empty((resamples, sums))
     order = np.arange(directions)
     mean = np.empty(directions)
     state = start_state(seed, stream)
@@ -59,8 +59,8 @@ def permuted_sums(responses: Floats, cosines: Floats, sines: Floats, resamples: 
             for k in range(directions):
                 real += mean[k] * cosines[i, k]
                 imaginary += mean[k] * sines[i, k]
-            sums_[resample, i] = np.sqrt(real * real + imaginary * imaginary) / trials
-    return sums_
+            lengths[resample, i] = np.sqrt(real * real + imaginary * imaginary) / trials
+    return lengths
 
 
 @compiled

@@ -62,10 +62,10 @@ class _Means:
         halves = []
         for part, start, first, last in zip(self.parts, self.starts, bounds[:-1], bounds[1:], strict=True):
             if first < last:
-                own = parts.halves_of(part, movie, (chosen[some[first:last]] - start).tolist())
-                if own is None:
+                halves_of = parts.halves_of(part, movie, (chosen[some[first:last]] - start).tolist())
+                if halves_of is None:
                     return Responses(self.values[chosen])
-                halves.append(own[:, :, : self.values.shape[1]])
+                halves.append(halves_of[:, :, : self.values.shape[1]])
         return Responses(self.values[chosen], some, np.concatenate(halves, axis=1))
 
 
@@ -150,34 +150,34 @@ def build_population(
     """
     directory = Path(output_dir).absolute()
     check_names(recordings, chips)
-    for place in (directory, directory / PARTS):
-        if place.is_dir():
-            durable.clear(place)
+    for folder in (directory, directory / PARTS):
+        if folder.is_dir():
+            durable.clear(folder)
     read = read_parts(recordings, directory / PARTS, engine or Engine())
     result = PopulationResult(directory, len(recordings), stopped_by=read.stopped_by)
     if read.stopped_by is not None:
         return result
     result.failed = {one.dataset_id: one.reason for one in read.outcomes if one.status is not Status.DONE}
     result.warnings += [f"{name} is left out: {why}" for name, why in result.failed.items()]
-    there = [path for path in recordings if path.stem not in result.failed]
-    if not there:
+    readable = [path for path in recordings if path.stem not in result.failed]
+    if not readable:
         raise ConfigurationError(f"no recording can be read: {'; '.join(result.warnings)}")
-    made = [parts.part_path(path, directory / PARTS) for path in there]
-    progress(f"read {len(made)} recordings")
-    cells = pl.concat([parts.rows_of(part) for part in made], how="diagonal_relaxed")
+    part_paths = [parts.part_path(path, directory / PARTS) for path in readable]
+    progress(f"read {len(part_paths)} recordings")
+    cells = pl.concat([parts.rows_of(part) for part in part_paths], how="diagonal_relaxed")
     result.cells = len(cells)
-    means = _means(made)
+    means = _means(part_paths)
     cells = _with_types(cells, means, result, (max_types, type_width, seed, directory / PARTS), progress)
-    content = {"traces": _traces(made, result), "types": _responses(cells, means)}
+    content = {"traces": _traces(part_paths, result), "types": _responses(cells, means)}
     h5burst.save(directory / TRACES, content, **parts.COMPRESSION, overwrite=True)
     progress("traces")
-    regions, electrodes = _regions(made)
+    regions, electrodes = _regions(part_paths)
     tables = {
         "cells": cells,
         "types": _types_table(cells, result),
         "mosaics": mosaics_table(cells, regions, seed),
         "areas": _areas_table(regions, electrodes),
-        "matches": _matches_table({path.stem: path for path in there}, chips or {}, result, seed),
+        "matches": _matches_table({path.stem: path for path in readable}, chips or {}, result, seed),
     }
     for name, table in tables.items():
         with durable.replacing(directory / f"{name}.parquet", overwrite=True) as temporary:
@@ -202,12 +202,12 @@ def check_names(recordings: Sequence[Path], chips: Mapping[str, Sequence[str]] |
 # ---------------------------------------------------------------- traces
 
 
-def _traces(made: Sequence[Path], result: PopulationResult) -> dict[str, Any]:
+def _traces(part_paths: Sequence[Path], result: PopulationResult) -> dict[str, Any]:
     """All traces by stimulus, `rates` and `keys`; rates are read part by part when they are written."""
-    groups = [parts.groups_of(part) for part in made]
+    groups = [parts.groups_of(part) for part in part_paths]
     stored: dict[str, Any] = {}
-    for movie in dict.fromkeys(movie for own in groups for movie in own):
-        stretches = [group for own in groups for group in own.get(movie, [])]
+    for movie in dict.fromkeys(movie for by_movie in groups for movie in by_movie):
+        stretches = [group for by_movie in groups for group in by_movie.get(movie, [])]
         lengths = {key: (rates.shape[1], rates.shape[2]) for keys, rates in stretches for key in keys}
         kept = usual_lengths(lengths) if lengths else {}
         if rejected := len(lengths) - len(kept):
@@ -239,24 +239,24 @@ class _Rates:
             if begin >= end:
                 break
             offset = int(self._starts[n])
-            own = np.asarray(self._stretches[n][1][begin - offset : end - offset])
-            block[begin - start : end - start] = own[:, : self.shape[1], : self.shape[2]]
+            rates = np.asarray(self._stretches[n][1][begin - offset : end - offset])
+            block[begin - start : end - start] = rates[:, : self.shape[1], : self.shape[2]]
         return block
 
 
-def _means(made: Sequence[Path]) -> Means:
+def _means(part_paths: Sequence[Path]) -> Means:
     """By stimulus the filtered means of units of the usual length, cut to the shortest."""
-    found: dict[str, list[tuple[Path, list[str], npt.NDArray[np.float32]]]] = {}
-    for part in made:
+    by_movie: dict[str, list[tuple[Path, list[str], npt.NDArray[np.float32]]]] = {}
+    for part in part_paths:
         for movie, (keys, means) in parts.means_of(part).items():
-            found.setdefault(movie, []).append((part, keys, means))
+            by_movie.setdefault(movie, []).append((part, keys, means))
     joined: Means = {}
-    for movie, stretches in found.items():
+    for movie, stretches in by_movie.items():
         kept = usual_lengths({str(n): (0, means.shape[1]) for n, (_, _, means) in enumerate(stretches)})
         chosen = [stretches[int(n)] for n in kept]
         shortest = min(means.shape[1] for _, _, means in chosen)
-        keys = [key for _, own, _ in chosen for key in own]
-        starts = np.cumsum([0, *(len(own) for _, own, _ in chosen)])[:-1].astype(np.int64)
+        keys = [key for _, unit_keys, _ in chosen for key in unit_keys]
+        starts = np.cumsum([0, *(len(unit_keys) for _, unit_keys, _ in chosen)])[:-1].astype(np.int64)
         values = np.concatenate([means[:, :shortest] for _, _, means in chosen])
         joined[movie] = _Means(keys, values, [part for part, _, _ in chosen], starts)
     return joined
@@ -279,8 +279,8 @@ def _with_types(
     max_types, width, seed, directory = how
     groups = np.array(groups_of({name: cells[name].to_numpy().astype(np.float64) for name in GROUPED_BY}), object)
     keys = cells["key"].to_list()
-    places = {movie: {key: n for n, key in enumerate(own.keys)} for movie, own in means.items()}
-    has_all = np.array([all(key in own for own in places.values()) for key in keys]) & bool(means)
+    places = {movie: {key: n for n, key in enumerate(means_of.keys)} for movie, means_of in means.items()}
+    has_all = np.array([all(key in by_key for by_key in places.values()) for key in keys]) & bool(means)
     unresponsive = is_unresponsive(cells["response_p_value"].to_numpy().astype(np.float64))
     if count := int(unresponsive.sum()):
         result.warnings.append(f"{count} cells are in no type: their responses do not repeat over trials")
@@ -289,22 +289,22 @@ def _with_types(
     for group in dict.fromkeys(groups.tolist()):
         if group == NO_RESPONSE:
             continue
-        own = np.flatnonzero((groups == group) & has_all & ~unresponsive)
-        if len(own) < MIN_CELLS:
-            few = f"{len(own)} cells that respond and have all stimuli, at least {MIN_CELLS} for types"
+        cells_of = np.flatnonzero((groups == group) & has_all & ~unresponsive)
+        if len(cells_of) < MIN_CELLS:
+            few = f"{len(cells_of)} cells that respond and have all stimuli, at least {MIN_CELLS} for types"
             result.warnings.append(f"{group}: {few}")
             continue
         responses = (
-            one.responses([places[movie][keys[n]] for n in own.tolist()], movie) for movie, one in means.items()
+            one.responses([places[movie][keys[n]] for n in cells_of.tolist()], movie) for movie, one in means.items()
         )
         features = trace_features(responses, width=width)
         kept = directory / f"types_{group.replace(' ', '_')}.json"
-        found = find_types(features, max_types=max_types, seed=seed, progress=progress, kept=kept)
-        result.typing[group] = found
-        if found.reason:
-            result.warnings.append(f"{group}: {found.reason}")
-        types[own] = [f"{group} {label}" for label in found.labels.tolist()]
-        posterior[own], stability[own] = found.posterior, found.stability[found.labels]
+        typing = find_types(features, max_types=max_types, seed=seed, progress=progress, kept=kept)
+        result.typing[group] = typing
+        if typing.reason:
+            result.warnings.append(f"{group}: {typing.reason}")
+        types[cells_of] = [f"{group} {label}" for label in typing.labels.tolist()]
+        posterior[cells_of], stability[cells_of] = typing.posterior, typing.stability[typing.labels]
     return cells.with_columns(
         pl.Series("group", groups.tolist(), pl.String()),
         pl.Series("type", types.tolist(), pl.String()),
@@ -318,24 +318,24 @@ def _responses(cells: pl.DataFrame, means: Means) -> dict[str, Any]:
     kinds = dict(cells.filter(pl.col("type").is_not_null()).select("key", "type").iter_rows())
     names = sorted(set(kinds.values()))
     number = {name: n for n, name in enumerate(names)}
-    found: dict[str, Any] = {}
-    for movie, known in means.items():
-        own = np.array([number[kinds[key]] if key in kinds else -1 for key in known.keys])
-        chosen = [known.values[own == n].mean(axis=0) for n in range(len(names))]
-        found[movie] = np.stack(chosen) if names else np.empty((0, known.values.shape[1]))
-    return {"names": names, "means": {movie: rates.astype(np.float32) for movie, rates in found.items()}}
+    by_movie: dict[str, Any] = {}
+    for movie, movie_means in means.items():
+        type_of = np.array([number[kinds[key]] if key in kinds else -1 for key in movie_means.keys])
+        chosen = [movie_means.values[type_of == n].mean(axis=0) for n in range(len(names))]
+        by_movie[movie] = np.stack(chosen) if names else np.empty((0, movie_means.values.shape[1]))
+    return {"names": names, "means": {movie: rates.astype(np.float32) for movie, rates in by_movie.items()}}
 
 
 def _types_table(cells: pl.DataFrame, result: PopulationResult) -> pl.DataFrame:
     """A row a type: group, cells, stability, whether it is stable, and its share of each recording's cells."""
     table = []
     of_each = dict(cells.group_by("recording", maintain_order=True).len().iter_rows())
-    for group, found in result.typing.items():
-        own = cells.filter((pl.col("group") == group) & pl.col("type").is_not_null())["recording"].to_list()
-        shares = shares_by_recording(found.labels, own, of_each)
-        for n in range(found.k):
-            entry = {"group": group, "type": f"{group} {n}", "cells": int(found.sizes[n])}
-            entry |= {"stability": float(found.stability[n]), "is_stable": bool(found.is_stable[n])}
+    for group, typing in result.typing.items():
+        recordings_of = cells.filter((pl.col("group") == group) & pl.col("type").is_not_null())["recording"].to_list()
+        shares = shares_by_recording(typing.labels, recordings_of, of_each)
+        for n in range(typing.k):
+            entry = {"group": group, "type": f"{group} {n}", "cells": int(typing.sizes[n])}
+            entry |= {"stability": float(typing.stability[n]), "is_stable": bool(typing.is_stable[n])}
             entry |= {"recordings": list(of_each), "shares": shares[:, n].tolist()}
             table.append(entry)
     return pl.DataFrame(table, schema=_TYPES_SCHEMA)
@@ -347,10 +347,10 @@ _TYPES_SCHEMA = {
 }
 
 
-def _regions(made: Sequence[Path]) -> tuple[dict[str, Region], dict[str, int]]:
+def _regions(part_paths: Sequence[Path]) -> tuple[dict[str, Region], dict[str, int]]:
     """By recording the part of the chip that retina covers, and on how many electrodes responding units are seen."""
     regions, electrodes = {}, {}
-    for part in made:
+    for part in part_paths:
         used, pitch = parts.used_of(part)
         if used is not None and used.any():
             regions[part.stem], electrodes[part.stem] = chip_area(used, pitch), int(used.sum())
@@ -378,20 +378,20 @@ def _matches_table(
     for chip, given in chips.items():
         names = [name for name in given if name in paths]
         units = [_units(name, PipelineSession.load(paths[name], lazy=True)) for name in names]
-        found = {
+        matches = {
             (a, b): matching.match_units(units[a], units[b], seed=seed)
             for a in range(len(units))
             for b in range(a + 1, len(units))
         }
-        for (a, b), one in found.items():
+        for (a, b), one in matches.items():
             if one.reason:
                 result.warnings.append(f"{chip}: {names[a]} and {names[b]} are not matched: {one.reason}")
         posteriors = {
             frozenset((units[a].keys[i], units[b].keys[j])): p
-            for (a, b), one in found.items()
+            for (a, b), one in matches.items()
             for i, j, p in zip(one.first.tolist(), one.second.tolist(), one.posterior.tolist(), strict=True)
         }
-        for n, cell in enumerate(matching.chains([one.keys for one in units], found)):
+        for n, cell in enumerate(matching.chains([one.keys for one in units], matches)):
             for before, key in zip([None, *cell], cell, strict=False):
                 same = None if before is None else posteriors.get(frozenset((before, key)))
                 table.append({"chip": chip, "cell": f"{chip}_cell_{n:04d}", "key": key, "posterior": same})

@@ -33,7 +33,7 @@ def mosaics_table(cells: pl.DataFrame, regions: Mapping[str, Region], seed: int)
         region = regions.get(str(recording))
         somata = group.select("soma_col", "soma_row").to_numpy()
         pitch_um = region.pitch_um if region is not None else np.nan
-        mosaic_ = mosaic(
+        measured = mosaic(
             somata,
             CHIP_SIDE,
             CHIP_SIDE,
@@ -42,5 +42,5 @@ def mosaics_table(cells: pl.DataFrame, regions: Mapping[str, Region], seed: int)
             is_inside=None if region is None else region.contains,
         )
         row: dict[str, Any] = {"recording": recording, "type": kind, "region": "chip" if region is None else "retina"}
-        table.append(row | {name: getattr(mosaic_, name) for name in mosaic_.__dataclass_fields__})
+        table.append(row | {name: getattr(measured, name) for name in measured.__dataclass_fields__})
     return pl.DataFrame(table, schema=SCHEMA)

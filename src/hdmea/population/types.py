@@ -108,11 +108,11 @@ def sparse_components(values: Floats, count: int, non_zero: int) -> Floats:
 def _covariance(values: Floats | npt.NDArray[np.float32]) -> Floats:
     """Σ (x - mean)(x - mean)ᵀ (features, features), cells by blocks."""
     mean = values.mean(axis=0, dtype=np.float64)
-    found = np.zeros((values.shape[1], values.shape[1]))
+    total = np.zeros((values.shape[1], values.shape[1]))
     for start in range(0, len(values), _BLOCK):
         block = values[start : start + _BLOCK] - mean
-        found += block.T @ block
-    return found
+        total += block.T @ block
+    return total
 
 
 def _components(covariance: Floats, count: int, non_zero: int) -> Floats:
@@ -165,15 +165,15 @@ def trace_features(
     would make types; and those in which cells differ by less than `width`.
     """
     parts = []
-    for own in responses:
-        binned = _binned(own.means)
+    for response in responses:
+        binned = _binned(response.means)
         size = np.maximum(np.linalg.norm(binned, axis=1), 1e-12)[:, None]
         scaled = binned / size
         loadings = _components(_covariance(scaled), count, non_zero)
         scores = (scaled - scaled.mean(axis=0)) @ loadings.T
         kept = scores.std(axis=0) >= width
-        if own.halves is not None and own.halves_of is not None:
-            first, second = (_binned(half) / size[own.halves_of] @ loadings.T for half in own.halves)
+        if response.halves is not None and response.halves_of is not None:
+            first, second = (_binned(half) / size[response.halves_of] @ loadings.T for half in response.halves)
             kept &= _reliabilities(first, second) >= MIN_RELIABILITY
         parts.append(scores[:, kept])
     return np.asarray(np.concatenate(parts, axis=1) / width, np.float64)
@@ -243,11 +243,11 @@ def find_types(
             f"stability_{k}", range(bootstraps), lambda n: _similarity(x, labels, k, starts, seed + 1 + n), at_once
         )
     stability = np.mean(samples, axis=0) if k > 1 else np.ones(1)
-    found = Typing(labels, share.max(axis=1), k, bic, stability, np.bincount(labels, minlength=k))
-    if not found.is_stable.any():
+    typing = Typing(labels, share.max(axis=1), k, bic, stability, np.bincount(labels, minlength=k))
+    if not typing.is_stable.any():
         reason = "one type describes the cells best" if k == 1 else f"none of {k} types is stable"
-        return replace(found, reason=f"no stable type: {reason}")
-    return found
+        return replace(typing, reason=f"no stable type: {reason}")
+    return typing
 
 
 class _Kept:
@@ -267,14 +267,14 @@ class _Kept:
 
     def values(self, name: str, numbers: Sequence[int], compute: Callable[[int], Any], threads: int) -> list[Any]:
         """The value of each number, those that are not kept computed, in threads."""
-        own = self._values.setdefault(name, {})
+        values_kept = self._values.setdefault(name, {})
         for first in range(0, len(numbers), threads):
-            missing = [n for n in numbers[first : first + threads] if str(n) not in own]
-            own |= dict(zip(map(str, missing), parallel_map(compute, missing, threads), strict=True))
+            missing = [n for n in numbers[first : first + threads] if str(n) not in values_kept]
+            values_kept |= dict(zip(map(str, missing), parallel_map(compute, missing, threads), strict=True))
             if missing and self._path is not None:
                 with durable.replacing(self._path, overwrite=True) as temporary:
                     temporary.write_text(json.dumps({"of": self._of, "values": self._values}), encoding="utf-8")
-        return [own[str(n)] for n in numbers]
+        return [values_kept[str(n)] for n in numbers]
 
 
 def _fitted(x: Floats, k: int, starts: int, seed: int) -> Any:

@@ -55,12 +55,12 @@ def write_index(
     path = directory / "index.html" if output is None else Path(output)
     may_write(path, overwrite)
     states = _states(directory)
-    wanted = None if pages is None else {_stem(name) for name in pages}
+    stems = None if pages is None else {_stem(name) for name in pages}
     recordings = sorted(directory.glob("*.h5"))
     if not recordings and not states:
         raise FileNotFoundError(f"{directory} holds no recording (.h5) and no summary of a batch")
     rows = [
-        _row(file, states.pop(file.stem, {}), path.parent, overwrite, wanted is None or file.stem in wanted)
+        _row(file, states.pop(file.stem, {}), path.parent, overwrite, stems is None or file.stem in stems)
         for file in recordings
     ]
     rows += [
@@ -87,39 +87,39 @@ def _stem(dataset_id: str) -> str:
 
 def _states(directory: Path) -> dict[str, dict[str, Any]]:
     """Read the batch's summaries of each recording, the latest last; a summary that cannot be read is an error."""
-    found: dict[str, dict[str, Any]] = {}
+    summaries: dict[str, dict[str, Any]] = {}
     for summary in sorted(directory.glob("batch_summary*.json"), key=lambda one: one.stat().st_mtime_ns):
         try:
             rows = json.loads(summary.read_text(encoding="utf-8"))["recordings"]
-            found |= {_stem(str(row["dataset_id"])): row for row in rows}
+            summaries |= {_stem(str(row["dataset_id"])): row for row in rows}
         except (ValueError, LookupError, TypeError) as error:
             raise ValueError(f"{summary} is not the summary of a batch: {error}") from error
-    return found
+    return summaries
 
 
 def _key_figures(directory: Path) -> dict[str, dict[str, str]]:
     """By recording, what the batches' tables say of it, the latest last; a table that is not one is an error."""
-    found: dict[str, dict[str, str]] = {}
+    figures: dict[str, dict[str, str]] = {}
     for table in sorted(directory.glob("batch_figures*.csv"), key=lambda one: one.stat().st_mtime_ns):
         with table.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 if "dataset_id" not in row:
                     raise ValueError(f"{table} is not the table of a batch's figures: it has no column dataset_id")
-                known = {str(name): str(value) for name, value in row.items() if name and value is not None}
-                found[_stem(plain_text(known["dataset_id"]))] = {
-                    n: v for n, v in known.items() if n not in _SHOWN_ELSEWHERE
+                row_texts = {str(name): str(value) for name, value in row.items() if name and value is not None}
+                figures[_stem(plain_text(row_texts["dataset_id"]))] = {
+                    n: v for n, v in row_texts.items() if n not in _SHOWN_ELSEWHERE
                 }
-    return found
+    return figures
 
 
 def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool, may_make: bool) -> Row:
     state = str(said.get("status", "saved"))
-    own = file.with_suffix(".html")
+    page_path = file.with_suffix(".html")
     if may_make:
-        may_write(own, overwrite)
+        may_write(page_path, overwrite)
     try:
-        if may_make and not is_page_of(own, file):
-            write_page(PipelineSession.load(file, lazy=True), own, overwrite=overwrite, forget=True)
+        if may_make and not is_page_of(page_path, file):
+            write_page(PipelineSession.load(file, lazy=True), page_path, overwrite=overwrite, forget=True)
         session = PipelineSession.load(file, lazy=True)
         features = _feature_names(session)
     except (OSError, ValueError) as error:
@@ -133,7 +133,12 @@ def _row(file: Path, said: dict[str, Any], beside: Path, overwrite: bool, may_ma
         str(len(session.warnings)),
     )
     return Row(
-        session.dataset_id, state, file.stem, _link(own, beside) if is_report(own) else None, figures, _said(said)
+        session.dataset_id,
+        state,
+        file.stem,
+        _link(page_path, beside) if is_report(page_path) else None,
+        figures,
+        _said(said),
     )
 
 
@@ -151,9 +156,9 @@ def _feature_names(session: PipelineSession) -> set[str]:
     return names
 
 
-def _link(own: Path, beside: Path) -> str:
-    same = own.parent.resolve() == beside.resolve()
-    return quote(own.name) if same else own.resolve().as_uri()
+def _link(page_path: Path, beside: Path) -> str:
+    same = page_path.parent.resolve() == beside.resolve()
+    return quote(page_path.name) if same else page_path.resolve().as_uri()
 
 
 def _said(row: dict[str, Any]) -> str:

@@ -136,10 +136,10 @@ def _mosaics(cells: pl.DataFrame, mosaics: pl.DataFrame) -> str:
     """The six most regular mosaics as pictures."""
     figures = []
     for row in mosaics.sort("p_value_exclusion", "n", descending=[False, True]).head(6).iter_rows(named=True):
-        own = cells.filter((pl.col("recording") == row["recording"]) & (pl.col("type") == row["type"]))
+        group = cells.filter((pl.col("recording") == row["recording"]) & (pl.col("type") == row["type"]))
         dots = "".join(
             f'<circle class="bar" cx="{col:.1f}" cy="{r:.1f}" r="0.9"/>'
-            for r, col in own.select("soma_row", "soma_col").iter_rows()
+            for r, col in group.select("soma_row", "soma_col").iter_rows()
             if np.isfinite([r, col]).all()
         )
         regular = f"regularity {row['regularity']:.2f}, p = {row['p_value_exclusion']:.2g}"

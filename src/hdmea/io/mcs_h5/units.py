@@ -306,20 +306,20 @@ class _Cutouts:
 
     def mean_of(self, entity: Entity) -> npt.NDArray[np.float32]:
         """The mean cut-out (samples,) in the channel's unit; of several channels, where it is largest."""
-        entity_ = self._of(entity)
-        if entity_ is None or not len(entity_):
+        cut_outs = self._of(entity)
+        if cut_outs is None or not len(cut_outs):
             return np.empty(0, np.float32)
         total: Any = 0
-        for start in range(0, len(entity_), CUTOUTS_AT_ONCE):
-            total = total + entity_.cutouts(start, start + CUTOUTS_AT_ONCE).sum(axis=-1)
-        mean = np.asarray(total / len(entity_))
+        for start in range(0, len(cut_outs), CUTOUTS_AT_ONCE):
+            total = total + cut_outs.cutouts(start, start + CUTOUTS_AT_ONCE).sum(axis=-1)
+        mean = np.asarray(total / len(cut_outs))
         if mean.ndim == 2:
             mean = mean[np.argmax(np.ptp(mean, axis=1))]
         return mean.astype(np.float32)
 
     def unit_of(self, entity: Entity) -> str:
-        entity_ = self._of(entity)
-        return "" if entity_ is None or not entity_.channels[0].is_scaled else entity_.channels[0].unit
+        cut_outs = self._of(entity)
+        return "" if cut_outs is None or not cut_outs.channels[0].is_scaled else cut_outs.channels[0].unit
 
     def _of(self, entity: Entity) -> SegmentEntity | None:
         if isinstance(entity, SegmentEntity):

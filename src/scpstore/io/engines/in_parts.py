@@ -132,10 +132,10 @@ def _groups(rows: Path, run: str) -> list[Part]:
     """Runs in the order of their first rows, in groups of so many rows."""
     scan = pl.scan_parquet(rows).select(pl.col(run).cast(pl.String)).with_row_index("row").drop_nulls(run)
     row = pl.col("row")
-    runs_ = scan.group_by(run).agg(row.min().alias("start"), row.max().alias("last"), pl.len().alias("rows"))
+    spans = scan.group_by(run).agg(row.min().alias("start"), row.max().alias("last"), pl.len().alias("rows"))
     groups: list[Part] = []
     room = 0
-    for name, start, last, count in runs_.sort("start").collect(engine="streaming").iter_rows():
+    for name, start, last, count in spans.sort("start").collect(engine="streaming").iter_rows():
         if not groups or count > room:
             groups.append(Part((), start, last + 1))
             room = _ROWS
