@@ -130,7 +130,7 @@ function curve(title, xs, ys, xname, yname, caption, zero = true) {
 
 // Counts in bins; shade: a stretch of the x axis to be marked.
 function bars(title, counts, edges, xname, yname, caption, { log = false, shade = null } = {}) {
-  const frame = plane(title, { name: xname, range: [edges[0], edges[edges.length - 1]], log }, { name: yname, range: roomy(0, Math.max(1, most(counts))) });
+  const frame = plane(title, { name: xname, range: [edges[0], edges[edges.length - 1]], log }, { name: yname, range: roomy(0, Math.max(1, most(counts))), whole: true });
   if (shade) frame.content.append(shape("path", { class: "sector", d: `M${frame.px(shade[0])} ${frame.base}V${frame.top}H${frame.px(shade[1])}V${frame.base}Z` }));
   const boxes = counts.map((count, i) => count ? `M${frame.px(edges[i]).toFixed(1)} ${frame.base}V${frame.py(count).toFixed(1)}H${frame.px(edges[i + 1]).toFixed(1)}V${frame.base}Z` : "");
   frame.content.append(shape("path", { class: "bar", d: boxes.join("") }));

@@ -463,6 +463,14 @@ def test_every_sheet_of_a_long_table_has_its_heads(page: Any, tmp_path: Path) ->
     assert ["violations" in sheet for sheet in sheets] == [True] * len(sheets)
 
 
+def test_counts_are_marked_at_whole_numbers(page: Any) -> None:
+    go_to(page, "population")
+    histograms = page.locator("figure").filter(has_text="units (count)")
+    marks = histograms.locator("svg text[text-anchor=end]").all_text_contents()
+    assert len(marks) > histograms.count() > 2
+    assert [mark for mark in marks if not mark.isdigit()] == []
+
+
 def test_columns_are_found_by_a_part_of_their_name(page: Any) -> None:
     go(page, "Table", "Table")
     page.evaluate("document.querySelector('details').open = true")
