@@ -30,7 +30,7 @@ from hdmea.session.file import session_from_tree
 from hdmea.session.session import PipelineSession
 from hdmea.steps.per_unit import IMAGE, feature_data, pitch_um
 
-VERSION = 6  # of what a part holds
+VERSION = 7  # of what a part holds
 AHEAD_BYTES = 1 << 27  # of small arrays that are read at once: thousands of single reads take seconds a recording
 COMPRESSION: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}  # rates are mostly 0
 FOR_TYPES = (*STEP, COLOURS, FLICKER)

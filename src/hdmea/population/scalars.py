@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from hdmea.features.scalars import single_values
+from hdmea.population.responses import COLOURS, FLICKER, STEP
 from hdmea.population.traces import unit_key
 from hdmea.session.feature_layout import STA_PREFIX
 from hdmea.session.session import PipelineSession
@@ -27,6 +29,7 @@ MODEL = (
 MODEL_CURVES = ("g_bin_centers", "rate_vs_g")
 BAR = "moving_h_bar_s5_d8_3x"
 TUNING = ("dsi", "osi", "dsi_p_value", "osi_p_value", "q_value", "preferred_direction", "preferred_orientation")
+TESTED = (*STEP, COLOURS, FLICKER, BAR)  # stimuli whose tested measures stand in the table, too
 
 Row = dict[str, Any]
 
@@ -36,10 +39,13 @@ def unit_scalars(session: PipelineSession) -> list[Row]:
 
     `preferred_direction_retina` is the bar's preferred direction turned as the somata's coordinates are
     (`angle_correction_applied`); NaN where the chip's place in the retina is not known. `field_area_um2` is that of the
-    1-SD ellipse of the field; NaN where chip and stimulus are not aligned.
+    1-SD ellipse of the field; NaN where chip and stimulus are not aligned. `{stimulus}.{name}`: what `extract_features`
+    has measured of full-field stimuli and the bar, as in tables of units; numbers only.
     """
     alignment = session.metadata.get(ALIGNMENT) or {}
     um_per_pixel = 1 / number(alignment.get("scale_px_per_um"))
+    measured = [_measured(unit) for unit in session.units.values()]
+    names = dict.fromkeys(name for own in measured for name in own)
     return [
         {
             "key": unit_key(session.dataset_id, unit_id),
@@ -51,9 +57,21 @@ def unit_scalars(session: PipelineSession) -> list[Row]:
             **_place(unit),
             **_field(unit, um_per_pixel),
             **_direction(unit),
+            **{name: own.get(name, float("nan")) for name in names},
         }
-        for unit_id, unit in session.units.items()
+        for (unit_id, unit), own in zip(session.units.items(), measured, strict=True)
     ]
+
+
+def _measured(unit: Mapping[str, Any]) -> Row:
+    """The single numbers of features; those of the bar that have a column of their own are left out."""
+    features = unit.get("features") or {}
+    values = (one for movie in TESTED for one in single_values(features.get(movie) or {}, (movie,)))
+    own = {".".join(path): float(value) for path, value in values if isinstance(value, (int, float))}
+    return {name: value for name, value in own.items() if name not in _OF_BAR}
+
+
+_OF_BAR = {f"{BAR}.{name}" for name in TUNING}
 
 
 def _labels(unit: Mapping[str, Any]) -> Row:

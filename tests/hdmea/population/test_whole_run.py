@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import polars as pl
 import pytest
@@ -28,6 +29,11 @@ def test_the_example_of_the_page_finds_the_types_of_its_cells(tmp_path: Path) ->
     assert cells["recording"].unique(maintain_order=True).to_list() == names
     assert set(cells["group"]) == {"other"}  # no bar was shown
     assert adjusted_rand_score(truth, cells["type"].to_list()) >= 0.9
+    with h5py.File(tmp_path / "results" / "retina_1.h5") as file:
+        measured = file["units/unit_003/features/step_up_5s_5i_b0_3x"].attrs
+        [own] = cells.filter(pl.col("key") == "retina_1_unit_003").iter_rows(named=True)
+        for name in ("on_off_index", "response_quality", "on_p_value", "n_trials"):
+            np.testing.assert_equal(own[f"step_up_5s_5i_b0_3x.{name}"], float(measured[name]))
     types = pl.read_parquet(tmp_path / "population" / "types.parquet")
     assert types["is_stable"].all()
     shares = np.array(types["shares"].to_list())
