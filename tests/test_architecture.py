@@ -123,6 +123,14 @@ def test_compiled_modules_import_nothing_of_ours() -> None:
     assert set(wrong) == set()
 
 
+def test_compiled_sources_have_no_long_lines() -> None:
+    """As ruff has it of Python's."""
+    sources = [path for suffix in ("pyx", "pxi", "h") for path in (ROOT / "ext").rglob(f"*.{suffix}")]
+    lines = ((path.name, n, line) for path in sources for n, line in enumerate(path.read_text("utf-8").split("\n"), 1))
+    assert sources
+    assert [(name, n) for name, n, line in lines if len(line) > 120] == []
+
+
 def test_nothing_imports_what_changes_h5py() -> None:
     """`h5burst.auto` is for programs to import; the module that a virtual environment starts with does it for them."""
     for_programs = ("h5burst.auto", "h5burst.auto.__main__", "h5burst.auto.starter")

@@ -203,7 +203,7 @@ def _write(dataset: Any, args: tuple[Any, ...], data: np.ndarray[Any, Any]) -> b
         chosen = box_of(args, shape)
         if chosen is None or chosen[1] != data.shape:
             return False
-        reason = writing.why_not(facts, chosen[0], shape)
+        reason = writing.reason_not_written(facts, chosen[0], shape)
         if not reason and not writing.can_convert(data.dtype, facts):
             reason = "conversion of elements"
         if reason:

@@ -35,7 +35,7 @@ class _Made(NamedTuple):
     payload: bytes
 
 
-def why_not(facts: Facts, box: Box, shape: tuple[int, ...]) -> str:
+def reason_not_written(facts: Facts, box: Box, shape: tuple[int, ...]) -> str:
     """Empty where a box is written here; else why it is left to h5py."""
     if not facts.is_writable:
         return "open for reading alone"

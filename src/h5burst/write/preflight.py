@@ -41,7 +41,7 @@ _INT_RANGE = range(-(1 << 63), 1 << 64)
 _TEXT_AT_ONCE = 65536
 _MAX_SHOWN_BITS = 256  # of an integer in a message; Python refuses to write out some thousand digits
 _SHORT_NAME = MAX_NAME_BYTES // 12  # an escape makes up to twelve bytes of a character
-_overseer = Overseer(Array, Group, _PLAIN_VALUES, _SHORT_NAME, MAX_RANK)
+_scanner = Overseer(Array, Group, _PLAIN_VALUES, _SHORT_NAME, MAX_RANK)
 
 
 NodeT = TypeVar("NodeT", bound=Node)
@@ -80,13 +80,13 @@ def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...
     if not isinstance(node, Group):
         return
     _check_members(node, path)
-    odd = None
+    to_check = None
     if type(node) is Group:  # chunks by default might not fit an array: then each is looked at
-        odd = _overseer.odd_nodes(node, path, MAX_DEPTH, default.chunks is not None)
-    if odd is None:
+        to_check = _scanner.odd_nodes(node, path, MAX_DEPTH, default.chunks is not None)
+    if to_check is None:
         _validate_each(node, path, default)
         return
-    for where, child in odd:
+    for where, child in to_check:
         _check_name(where[-1], escape_link, where)
         _check_node(child, where, default)
         if isinstance(child, Group):
@@ -201,7 +201,7 @@ class _NotRepresentableError(TypeError):
     public = UnsupportedValueError
 
 
-class _SpecialError(_NotRepresentableError):
+class _LeftToLibhdf5Error(_NotRepresentableError):
     public = ReferenceOrSequenceError
 
 
@@ -226,7 +226,7 @@ def _check_value(value: Any) -> None:
         _check_data(np.asanyarray(value), "an attribute")
     else:
         if isinstance(value, Reference):
-            raise _SpecialError(_REFERENCES)
+            raise _LeftToLibhdf5Error(_REFERENCES)
         raise _NotRepresentableError(f"an attribute of type {type(value).__name__}")
 
 
@@ -317,14 +317,14 @@ _dtype_reason = lru_cache(maxsize=1024)(_find_dtype_reason)
 def _check_objects(data: np.ndarray[Any, Any]) -> None:
     """An object array must be variable-length text: only `str`, or only `bytes`."""
     if not data.size and says_special(data.dtype):
-        raise _SpecialError(_REFERENCES)
+        raise _LeftToLibhdf5Error(_REFERENCES)
     items = iter(data.flat)
     first = type(data.flat[0]) if data.size else str
     kind = bytes if issubclass(first, bytes) else str
     while part := list(islice(items, _TEXT_AT_ONCE)):
         types = set(map(type, part))
         if any(issubclass(each, (Reference, np.ndarray)) for each in types):
-            raise _SpecialError(_REFERENCES)
+            raise _LeftToLibhdf5Error(_REFERENCES)
         if not all(issubclass(each, kind) for each in types):
             raise _NotRepresentableError("an object array must hold only str or only bytes")
         _check_text(part, kind)

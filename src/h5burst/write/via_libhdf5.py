@@ -55,7 +55,7 @@ def write(path: Path, tree: Group, storage: Storage | None, threads: int | None)
         for item, dtype in datasets:
             _create(file, item, dtype)
         for item, dtype in datasets:
-            value = np.ascontiguousarray(_referring(item.value, dtype, file))
+            value = np.ascontiguousarray(_with_references(item.value, dtype, file))
             if value.size:
                 dataset = file[_stored(item.names)].id
                 dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, value, mtype=h5py.h5t.py_create(dtype))
@@ -65,7 +65,7 @@ def write(path: Path, tree: Group, storage: Storage | None, threads: int | None)
                 if isinstance(item.value, bytes):
                     _terminated(target, item.attribute, item.value)
                     continue
-                value = _referring(np.asarray(_boxed(item.value)), dtype, file)
+                value = _with_references(np.asarray(_boxed(item.value)), dtype, file)
                 target.attrs.create(escape_attribute(item.attribute), value, value.shape, dtype)
 
 
@@ -212,14 +212,14 @@ def _create(file: h5py.File, item: _ReferenceOrSequence, dtype: np.dtype[Any]) -
     write_attributes(dataset, item.attrs)
 
 
-def _referring(value: np.ndarray[Any, Any], dtype: np.dtype[Any], file: h5py.File) -> np.ndarray[Any, Any]:
+def _with_references(value: np.ndarray[Any, Any], dtype: np.dtype[Any], file: h5py.File) -> np.ndarray[Any, Any]:
     """The elements as h5py takes them: references of the open file."""
     out: np.ndarray[Any, Any]
     if value.dtype.names:
         out = np.empty(value.shape, dtype)
         for name in value.dtype.names:
             member = value[name]
-            out[name] = _referring(member, dtype[name].base, file) if member.dtype.hasobject else member
+            out[name] = _with_references(member, dtype[name].base, file) if member.dtype.hasobject else member
         return out
     out = np.empty(value.shape, dtype)
     inner = h5py.check_vlen_dtype(dtype)
@@ -228,6 +228,6 @@ def _referring(value: np.ndarray[Any, Any], dtype: np.dtype[Any], file: h5py.Fil
         if isinstance(item, Reference):
             item = file[item.path].ref if item.path else h5py.Reference()
         elif isinstance(item, np.ndarray) and inner is not None:
-            item = _referring(item, inner, file) if item.dtype.hasobject and item.size else item.astype(inner)
+            item = _with_references(item, inner, file) if item.dtype.hasobject and item.size else item.astype(inner)
         out[index] = item
     return out

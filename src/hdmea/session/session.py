@@ -145,7 +145,7 @@ class PipelineSession(SessionContent):
         is_elsewhere = self.directory is not None and self.directory != _working_directory()
         return self.directory / path if is_elsewhere and self.directory is not None else path
 
-    def _kept(self, path: str | Path) -> Path:
+    def _stored_path(self, path: str | Path) -> Path:
         """A path that was given, as the session keeps it: `located` finds it from any directory."""
         return Path(path) if self.directory == _working_directory() else Path(path).absolute()
 
@@ -335,7 +335,7 @@ class PipelineSession(SessionContent):
         """
         for name, path in (("cmcr_path", cmcr_path), ("cmtr_path", cmtr_path)):
             if path is not None:
-                self.source_files[name] = self._kept(path)
+                self.source_files[name] = self._stored_path(path)
             self.source_files.setdefault(name, None)
         self._changed()
 
@@ -383,7 +383,7 @@ class PipelineSession(SessionContent):
             )
 
     def _save(self, output_path: str | Path | None, overwrite: bool, storage: Storage | None) -> Path:
-        path = self._default_path() if output_path is None else self._kept(output_path)
+        path = self._default_path() if output_path is None else self._stored_path(output_path)
         saved_at, had_scratch = utc_now(), self.memory.has_scratch
         session_file.write(
             self,

@@ -193,7 +193,7 @@ def simulate_mcs_h5(
         file.attrs["McsHdf5ProtocolType"] = np.bytes_(b"RawData")
         file.attrs["McsHdf5ProtocolVersion"] = np.int32(options.protocol)
         data = file.create_group("Data")
-        for attribute, text in _about(array).items():
+        for attribute, text in _array_attributes(array).items():
             data.attrs[attribute] = np.bytes_(text)
         data.attrs["DateInTicks"] = np.int64(638396640000000000)  # 2024-01-01 00:00
         for number in range(recordings):
@@ -214,7 +214,7 @@ class _Array:
         return (np.array(places, np.float64)[:, ::-1] - 1) * (self.grid.pitch_um or 0.0)
 
 
-def _about(array: _Array) -> dict[str, bytes]:
+def _array_attributes(array: _Array) -> dict[str, bytes]:
     padded = {"MeaName": array.name, "MeaLayout": array.name, "ProgramName": "hdmea.simulate", "ProgramVersion": "1"}
     about = {key: f"{text:<40}\r\n".encode() for key, text in padded.items()}  # filled up as the vendor's program does
     return {**about, "Date": b"1 January 2024", "FileGUID": NO_GUID.encode(), "MeaSN": b"", "Comment": b""}

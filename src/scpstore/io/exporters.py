@@ -115,17 +115,19 @@ def _selected(
     container: Any, save_assays: Sequence[str] | None, save_layers: Sequence[str] | None
 ) -> dict[str, list[str]]:
     """Layer names to save by assay, in the container's order; a warning for each name that there is not."""
-    assays = _kept(list(container.assays), save_assays, "assays", container.assays)
+    assays = _requested_names(list(container.assays), save_assays, "assays", container.assays)
     layers = dict.fromkeys(layer for name in assays for layer in container.assays[name].layers)
     if save_layers is not None:
-        _kept([], save_layers, "layers", layers)
+        _requested_names([], save_layers, "layers", layers)
     return {
         name: [layer for layer in container.assays[name].layers if save_layers is None or layer in set(save_layers)]
         for name in assays
     }
 
 
-def _kept(names: list[str], requested: Sequence[str] | None, kind: str, available: Iterable[str]) -> list[str]:
+def _requested_names(
+    names: list[str], requested: Sequence[str] | None, kind: str, available: Iterable[str]
+) -> list[str]:
     if requested is None:
         return names
     if isinstance(requested, str):

@@ -174,7 +174,7 @@ def _from_report(table: Table, run: str, request: Request) -> ScpContainer:
         paths = frame.get_column(run).drop_nulls().unique(maintain_order=True)
         frame = frame.with_columns(pl.col(run).replace(short_names(paths)))
     frame, samples = _by_channel(table, frame, run)
-    frame, decoys = _apart(table, frame, levels)
+    frame, decoys = _with_marked_decoys(table, frame, levels)
     assays = []
     for level in levels:
         rows = frame
@@ -214,7 +214,7 @@ def _by_channel(table: Table, frame: pl.DataFrame, run: str) -> tuple[pl.DataFra
     return frame.with_columns(pl.col(labelled).str.replace_all(_LABEL, "")), samples
 
 
-def _apart(table: Table, frame: pl.DataFrame, levels: Sequence[Level]) -> tuple[pl.DataFrame, bool]:
+def _with_marked_decoys(table: Table, frame: pl.DataFrame, levels: Sequence[Level]) -> tuple[pl.DataFrame, bool]:
     """Decoys marked in a column, under IDs of their own where targets have the same. True: there is the column."""
     if _DECOY not in frame.columns:
         return frame, False
