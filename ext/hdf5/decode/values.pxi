@@ -117,7 +117,7 @@ cdef class Collection:
     cdef uint32_t* places  # where the object of each index begins, a multiple of 8; 0: none; + CHECKED, or TWICE alone
     cdef uint32_t indices
     cdef bint summed  # its objects carry checksums, but for those that another program wrote
-    cdef bint fits  # the note of its free space ends where it does, or there is none
+    cdef bint fits  # the note of its free space, or its last object, ends where it does or before
     cdef uint32_t* used  # of each index of a summed one, the `Heap.turn` in which it was referred to last
 
     def __dealloc__(self):
@@ -165,6 +165,7 @@ cdef class Collection:
                 break
             if length > self.size - at - 16:
                 if self.summed:  # each object before tells by itself whether it is whole; those behind are not found
+                    self.fits = False
                     break
                 raise CorruptStructureError(
                     f"an object of the global heap collection at address {address} is outside it"

@@ -100,7 +100,8 @@ def _walk(data: bytes, size: int) -> Iterator[Object]:
         is_good = fits and has_sum and is_whole(data, item)
         if at >= size and not is_good:
             return  # the length that is stored is damaged, if anything is left here
-        if is_good or (fits and follows and not has_sum):
+        is_within = fits and item.length <= size - item.at  # the free space, turned into an object, is not
+        if is_good or (is_within and follows and not has_sum):
             yield item
             at, follows = item.end, True
         elif not marked or data[at : at + 8] == bytes(8):

@@ -472,10 +472,9 @@ class Reader:
             return fallback.read_attribute(self.handle, stored_path(names), name)
 
     def note_free_space(self, address: int) -> None:
-        """A collection of the heap says of its free space that it ends elsewhere: libhdf5 may read it without end."""
-        problem = (
-            f"the global heap at {address} names another size of its free space: libhdf5 may not come back from it"
-        )
+        """A collection of the heap says of its last part, the free space, that it ends elsewhere, or is an object:
+        libhdf5 may read it without end, or not at all."""
+        problem = f"the global heap at {address} names another size of its free space: libhdf5 may fail or hang"
         self.handle.misfits.setdefault(describe_names(self.parser.where), problem)
 
     def check_elements(self, address: int, box: Box | None = None) -> None:
