@@ -93,6 +93,24 @@ def test_layers_of_files(tmp_path: Path, sparse: bool, chunk_rows: int | None) -
         assert stored.chunks[0] == (pytest.approx(X.nnz / 10, abs=1) if sparse else 50)
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("compression", ["gzip", None])
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_batches_stay_as_they_are_while_later_rows_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffle: bool, compression: Any, dtype: Any
+) -> None:
+    """Of dense files, many groups of rows: what is read together goes into the memory of earlier groups."""
+    anndata = pytest.importorskip("anndata")
+    values = np.random.default_rng(2).poisson(2, (700, 600)).astype(dtype)
+    anndata.AnnData(values).write_h5ad(tmp_path / "a.h5ad", compression=compression)
+    layer = read_h5ad(tmp_path / "a.h5ad", "p", backed=True).assays["p"].layers["X"]
+    monkeypatch.setattr(minibatches, "_AT_ONCE_BYTES", 200_000)
+    found = list(iter_minibatches(layer, 50, 4, shuffle=shuffle, seed=1))
+    assert sorted(np.concatenate([batch.rows for batch in found])) == list(range(700))
+    for batch in found:
+        np.testing.assert_array_equal(batch.values, values[batch.rows])
+
+
 def test_what_cannot_be_is_refused() -> None:
     layer = a_container(3, sparse=False).assays["p"].layers["X"]
     for wrong in ({"batch_size": 0}, {"block_rows": 0}, {"to": "pandas"}):

@@ -153,11 +153,12 @@ def _write(tx: Transaction, element: _Element, encoder: Encoder) -> None:
     except KeyError:
         value = _MISSING
     is_column = element.steps[0] in _TABLES and len(element.steps) == 2
-    is_gone = value is _MISSING or (value is None and element.steps[0] in ("X", "raw"))
+    is_left_out = value is None and (element.steps[0] in ("X", "raw") or spec.LEAVES_NONE_OUT)
+    is_gone = value is _MISSING or is_left_out
     if is_gone:
         if element.is_stored:
             tx.remove(element.path)
-        elif element.steps[0] not in ("X", "raw"):
+        elif not (is_left_out or element.steps[0] in ("X", "raw")):
             raise KeyError(f"neither the object nor the file has {where}")
     elif is_column:
         tx.put(element.path, encoder.encode(_column(value), where))

@@ -33,6 +33,7 @@ NEVER_WRITTEN = "was never written: read what you need of it lazily"
 _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from
 _FEW_CHUNKS = 4
 _GAP_BYTES = 1 << 13  # between rows of it that are read at once: they take as long as another call
+_LONG_ROW_BYTES = 1 << 11  # a row that is wanted whole is read into its place, rather than with what is beside it
 _MAX_UNWRITTEN_RATIO = 1032  # bytes of a dataset that was never written, for each byte of the file: what deflate can do
 _MIN_UNWRITTEN = 1 << 30  # bytes that any file may have of them
 _POINTER = 8  # bytes of a text's place in an array of objects
@@ -380,6 +381,9 @@ def _read_run(
         source.read_into(address + first * row, out.reshape(-1).view(np.uint8))
         return
     gap = GAP_BYTES if source.reader is not None else _GAP_BYTES
+    if is_whole and row >= _LONG_ROW_BYTES and source.reader is None:
+        _read_rows(source, address, row, np.asarray(places[0], np.int64), out.reshape(-1).view(np.uint8))
+        return
     if row > _SLAB_BYTES or row - _span_bytes(shape[1:], places[1:], out.dtype.itemsize) > gap:
         for number, i in enumerate(places[0]):
             _read_run(source, address + int(i) * row, shape[1:], places[1:], out[number])
@@ -397,6 +401,13 @@ def _read_run(
         rows = slab[:count].reshape(high - low, *shape[1:])[tuple(slice(*edge) for edge in ((0, high - low), *inner))]
         here: tuple[AxisIndices, ...] = (places[0][first:last], *places[1:])
         out[first:last] = rows[relative_index(here, ((low, high), *inner))]
+
+
+def _read_rows(source: Source, address: int, row: int, rows: Array, out: Array) -> None:
+    """Read whole rows of `row` bytes: a call for each stretch of them without a gap."""
+    edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+    for first, last in pairwise(edges):
+        source.read_into(address + int(rows[first]) * row, out[first * row : last * row])
 
 
 def _span_bytes(shape: tuple[int, ...], places: tuple[AxisIndices, ...], itemsize: int) -> int:

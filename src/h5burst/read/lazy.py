@@ -253,15 +253,17 @@ class LazyArray(ReadableArray):
     def read_into(self, start: np.ndarray[Any, Any], /) -> None: ...
 
     @overload
-    def read_into(self, start: int, out: np.ndarray[Any, Any]) -> None: ...
+    def read_into(self, start: int | np.ndarray[Any, Any], out: np.ndarray[Any, Any]) -> None: ...
 
     def read_into(self, start: Any, out: np.ndarray[Any, Any] | None = None) -> None:
         """Fill an array: `read_into(out)` with all elements, `read_into(start, out)` with rows from `start` on.
 
+        `read_into(rows, out)` fills it with some rows.
+
         Parameters
         ----------
-        start : int
-            The first row.
+        start : int or numpy.ndarray
+            The first row; or the numbers of the rows, ascending.
         out : numpy.ndarray
             Of the array's shape, or (rows, *shape[1:]). One of its dtype that is C-ordered is decoded in place;
             elements are converted to any other dtype that numpy casts to safely.
@@ -272,18 +274,40 @@ class LazyArray(ReadableArray):
             For what is not a numpy array.
         ValueError
             For another shape, or rows that it does not have.
+
+        Examples
+        --------
+        >>> import numpy as np, h5burst
+        >>> h5burst.save("array.h5", {"a": np.arange(6).reshape(3, 2)}, overwrite=True)
+        >>> lazy = h5burst.read_tree("array.h5", lazy=True).children["a"].data
+        >>> out = np.empty((2, 2), lazy.dtype)
+        >>> lazy.read_into(np.array([0, 2]), out)
+        >>> out
+        array([[0, 1],
+               [4, 5]])
         """
         first, target = (0, start) if out is None else (start, out)
         if not isinstance(target, np.ndarray):
             raise TypeError(f"read_into fills a numpy array, not {type(target).__name__}")
         rows = target.shape[0] if target.ndim else 0
+        listed = first if isinstance(first, np.ndarray) else None
+        if listed is not None:
+            self._check_rows(listed, rows)
+            first = 0
         fits = target.shape == self.shape if out is None else target.shape[1:] == self.shape[1:] and target.ndim > 0
         if not fits or not 0 <= first <= first + rows <= max(rows if out is None else 0, *self.shape[:1], 0):
             raise ValueError(f"rows {first} to {first + rows} of shape {target.shape[1:]} of an array {self.shape}")
-        places = (range(first, first + rows), *map(range, self.shape[1:])) if target.ndim else ()
+        chosen = range(first, first + rows) if listed is None else listed.astype(np.int64)
+        places = (chosen, *map(range, self.shape[1:])) if target.ndim else ()
         if target.dtype == self.dtype and target.flags.c_contiguous and self._fill(places, target):
             return
         np.copyto(target, self._pick(places))
+
+    def _check_rows(self, rows: np.ndarray[Any, Any], count: int) -> None:
+        if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) != count:
+            raise ValueError(f"rows of shape {rows.shape} and dtype {rows.dtype} for {count} rows of memory")
+        if count and (rows[0] < 0 or rows[-1] >= max(self.shape[:1]) or bool((rows[1:] <= rows[:-1]).any())):
+            raise ValueError(f"rows must be ascending numbers of an array {self.shape}")
 
     def _fill(self, places: tuple[AxisIndices, ...], out: np.ndarray[Any, Any]) -> bool:
         """Read places straight into `out`; False where their bytes in the file are not those in memory."""

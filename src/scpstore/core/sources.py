@@ -75,10 +75,16 @@ def blocks(values: Matrix, rows: int | None = None) -> Iterator[tuple[int, Any]]
         yield start, sliceable[start:stop] if read is None else read(start, stop)
 
 
-def take(values: Matrix, rows: np.ndarray[Any, Any] | None, columns: np.ndarray[Any, Any] | None) -> Any:
+def take(
+    values: Matrix,
+    rows: np.ndarray[Any, Any] | None,
+    columns: np.ndarray[Any, Any] | None,
+    room: np.ndarray[Any, Any] | None = None,
+) -> Any:
     """These rows and columns (index arrays without negative numbers, None: all) of a source, in memory.
 
-    Only stretches that hold wanted rows are read, a block at a time.
+    Only stretches that hold wanted rows are read, a block at a time. `room`: dense memory for at least so many rows,
+    which may be used.
     """
     sparse = is_sparse_source(values)
     index = np.arange(values.shape[0]) if rows is None else np.asarray(rows, np.int64)
@@ -90,6 +96,10 @@ def take(values: Matrix, rows: np.ndarray[Any, Any] | None, columns: np.ndarray[
         block = block if len(run) == block.shape[0] else block[run - first]
         return block if columns is None else block[:, columns]
 
+    if columns is None and not sparse and hasattr(values, "read_into"):  # as they are stored, into their places
+        made = np.empty((len(rows_wanted), values.shape[1]), values.dtype) if room is None else room[: len(rows_wanted)]
+        if values.read_into(rows_wanted, made):
+            return made if np.array_equal(rows_wanted, index) else made[places]
     runs = list(_runs(rows_wanted, values))
     read_rows = getattr(values, "read_rows", None)
     if read_rows is not None and len(runs) > 1:  # a list of rows in one request, a block of them at a time
@@ -98,9 +108,6 @@ def take(values: Matrix, rows: np.ndarray[Any, Any] | None, columns: np.ndarray[
         parts = parts if columns is None else [part[:, columns] for part in parts]
     else:
         threads = None if getattr(values, "reads_in_threads", False) else 1
-        if columns is None and not sparse and hasattr(values, "read_into"):
-            picked = _filled(values, rows_wanted, runs, threads)
-            return picked if np.array_equal(rows_wanted, index) else picked[places]
         parts = parallel_map(read, runs, threads)
     width = values.shape[1] if columns is None else len(columns)
     if sparse:
@@ -108,25 +115,6 @@ def take(values: Matrix, rows: np.ndarray[Any, Any] | None, columns: np.ndarray[
         return picked if np.array_equal(rows_wanted, index) else picked[places]
     joined = np.concatenate(parts) if parts else np.empty((0, width), values.dtype)
     return joined if np.array_equal(rows_wanted, index) else joined[places]
-
-
-def _filled(
-    values: Any, rows_wanted: np.ndarray[Any, Any], runs: list[np.ndarray[Any, Any]], threads: int | None
-) -> Any:
-    """Dense rows, each stretch that is wanted whole straight into its place."""
-    out_rows = np.empty((len(rows_wanted), values.shape[1]), values.dtype)
-    starts = np.cumsum([0, *map(len, runs)])
-
-    def fill(number: int) -> None:
-        run, out = runs[number], out_rows[starts[number] : starts[number + 1]]
-        first, count = int(run[0]), int(run[-1]) + 1 - int(run[0])
-        if count == len(run):
-            values.read_into(first, out)
-        else:
-            np.take(values.read(first, first + count), run - first, axis=0, out=out, mode="clip")
-
-    parallel_map(fill, range(len(runs)), threads)
-    return out_rows
 
 
 def _stacked(parts: list[Any]) -> Any:
@@ -171,7 +159,7 @@ class LazyRows(np.lib.mixins.NDArrayOperatorsMixin):
         self.row_bytes: int | None = getattr(reader, "row_bytes", None)
         self.read_rows: Callable[[np.ndarray[Any, Any]], Any] | None = getattr(reader, "read_rows", None)
         if self.format is None and hasattr(reader, "read_into"):
-            self.read_into: Callable[[int, np.ndarray[Any, Any]], None] = reader.read_into
+            self.read_into: Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], bool] = reader.read_into
         self.reads_in_threads: bool = getattr(reader, "reads_in_threads", False)  # several of its blocks at once
 
     @property

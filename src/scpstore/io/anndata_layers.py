@@ -159,6 +159,8 @@ def _is_backed(values: Any) -> bool:
 
 def _backed_rows(values: Any, name: str) -> RowReader:
     """The rows of a matrix in its file; by anndata if it is stored by columns, or open to be changed."""
+    import anndata
+
     opened = values.group if hasattr(values, "group") else values
     if opened.file.mode != "r" or getattr(values, "format", None) == "csc" or not os.path.isfile(opened.file.filename):
         return _AnndataRows(values, name)
@@ -166,7 +168,8 @@ def _backed_rows(values: Any, name: str) -> RowReader:
     stored = StoredGroup(f"{opened.file.filename}:{opened.name}", Group({"X": node}))
     if isinstance(node, Group):
         attrs = {"X_format": "csr", "X_shape": np.array(values.shape, np.int64)}
-        attrs |= {"X_original_class": "array"} if isinstance(values[:0], sp.sparray) else {}
+        is_array = getattr(getattr(anndata, "settings", None), "use_sparse_array_on_read", False)  # not before 0.11
+        attrs |= {"X_original_class": "array"} if is_array else {}
         stored.plain = Group({f"X_{part}": node.children[part] for part in CSR_PARTS}, attrs)
     return StoredRows("X", stored, lambda rows: _converted(rows, name), _float(values.dtype), lambda: None)
 

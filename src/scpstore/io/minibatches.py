@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from h5burst import is_source
 from scpstore.core.exceptions import MissingDependencyError, ValidationError
 from scpstore.core.matrix import ScpMatrix
-from scpstore.core.sources import take
+from scpstore.core.sources import is_sparse_source, take
 
 _AT_ONCE_BYTES = 64 << 20  # of rows that are read together, and shuffled among each other
 _ENTRY_BYTES = 12
@@ -110,12 +110,14 @@ def _batches(values: Any, options: tuple[int, int, bool, int | None, bool], conv
     rng = np.random.default_rng(seed)
     groups = list(_groups(values, batch_size, block_rows, rng if shuffle else None))
     left_rows, left = np.zeros(0, np.int64), cast(Any, None)  # less than a batch
+    rooms = _rooms(values, max(map(len, groups), default=0)) if shuffle else (None, None)
     with ThreadPoolExecutor(1, thread_name_prefix="minibatches") as ahead:
-        waiting = ahead.submit(_read, values, groups[0]) if groups else None
+        waiting = ahead.submit(_read, values, groups[0], rooms[0]) if groups else None
         for number, rows in enumerate(groups):
             assert waiting is not None
             read = waiting.result()
-            waiting = ahead.submit(_read, values, groups[number + 1]) if number + 1 < len(groups) else None
+            number += 1
+            waiting = ahead.submit(_read, values, groups[number], rooms[number % 2]) if number < len(groups) else None
             order = rng.permutation(len(rows)) if shuffle else None
             start = 0
             while start < len(rows):
@@ -149,9 +151,17 @@ def _row_bytes(values: Any) -> int:
     return int(row_bytes or max(1, values.shape[1] * np.dtype(values.dtype).itemsize))
 
 
-def _read(values: Any, rows: np.ndarray[Any, Any]) -> Any:
+def _rooms(values: Any, rows: int) -> tuple[Any, Any]:
+    """Memory for the dense rows of a file that are read together, in turn; shuffled batches are copies of it."""
+    if not is_source(values) or is_sparse_source(values):
+        return None, None
+    first, second = (np.empty((rows, values.shape[1]), values.dtype) for _ in range(2))
+    return first, second
+
+
+def _read(values: Any, rows: np.ndarray[Any, Any], room: np.ndarray[Any, Any] | None) -> Any:
     if is_source(values):
-        return take(values, rows, None)
+        return take(values, rows, None, room)
     return (values.tocsr() if sp.issparse(values) else values)[rows]
 
 

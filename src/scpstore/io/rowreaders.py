@@ -61,15 +61,15 @@ class StoredRows:
                 return self._convert(np.ascontiguousarray(numbers(self._stored, self._name)[start:stop]))
             return self._convert(self._csr_rows(start, stop))
 
-    def read_into(self, start: int, out: np.ndarray[Any, Any]) -> None:
-        """Dense rows [start, start + len(out)) into memory of the caller's, which is of the dtype `dtype`."""
+    def read_into(self, rows: np.ndarray[Any, Any], out: np.ndarray[Any, Any]) -> bool:
+        """Read dense rows, ascending, into memory of the dtype `dtype`; False where they are not stored so."""
         stored = numbers(self._stored, self._name)
         is_plain = isinstance(stored, LazyArray) and stored.dtype == out.dtype and out.dtype.kind == "f"
         if self._in_memory() is not None or not is_plain:
-            out[:] = self.read(start, start + len(out))
-            return
+            return False
         with self._stored.naming_damage():
-            stored.read_into(start, out)
+            stored.read_into(rows, out)
+        return True
 
     def read_whole(self) -> Any:
         """The whole matrix, in its own format."""

@@ -24,6 +24,7 @@ except ImportError:
 
 from h5burst import CorruptFileError, UnsupportedValueError  # noqa: E402
 from h5burst.anndata import encodings, read_h5ad, write_h5ad  # noqa: E402
+from support.anndata_releases import IS_BEFORE_0_11, nullable_text  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -42,14 +43,15 @@ KEPT: dict[str, Any] = {
     "complex": np.array([1 + 2j]), "big-endian": np.arange(3, dtype=">i4"), "booleans": np.array([True, False]),
     "bytes": np.array([b"ab", b"c"]), "empty": np.zeros((0, 3)), "no texts": np.array([], "U1"), "list": [1, 2],
     "texts": ["a", "ü"], "empty list": [], "fixed texts": np.array([["ab", "c"]]),
-    "numpy strings": np.array(["a", "b"], dtype=np.dtypes.StringDType()) if hasattr(np.dtypes, "StringDType") else "x",
+    "numpy strings": np.array(["a", "b"], dtype=np.dtypes.StringDType()) if not IS_BEFORE_0_11 else "x",
     "objects": np.array(["a", "bb"], dtype=object), "nested": {"a": {"b": {}, "c": 1}}, "records": RECORDS,
     "record array": RECORDS.view(np.recarray), "fixed records": np.array([(b"ab", 2)], [("s", "S3"), ("n", "i4")]),
     "unicode records": np.array([("ab", 2)], [("s", "U3"), ("n", "i4")]),
     "csr": sp.random(5, 4, 0.5, "csr", random_state=1), "csc": sp.random(5, 4, 0.5, "csc", random_state=1),
-    "csr array": sp.csr_array(np.eye(3)), "explicit zeros": sp.csr_matrix(([0.0, 1], [1, 0], [0, 1, 2]), (2, 2)),
+    "csr array": (sp.csr_matrix if IS_BEFORE_0_11 else sp.csr_array)(np.eye(3)),
+    "explicit zeros": sp.csr_matrix(([0.0, 1], [1, 0], [0, 1, 2]), (2, 2)),
     "nullable integers": pd.array([1, None], dtype="Int8"), "unsigned": pd.array([1, None], dtype="UInt64"),
-    "nullable booleans": pd.array([True, None], dtype="boolean"), "strings": pd.array(["a", None], dtype="string"),
+    "nullable booleans": pd.array([True, None], dtype="boolean"), "strings": nullable_text(["a", None]),
     "ordered": pd.Categorical(["a", None, "b"], categories=["b", "a", "c"], ordered=True),
     "categories of numbers": pd.Categorical([2.5, 1.5]), "of integers": pd.Categorical([3, 1, None]),
     "of booleans": pd.Categorical([True, False]), "no categories": pd.Categorical([]),

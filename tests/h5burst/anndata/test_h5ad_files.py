@@ -17,6 +17,7 @@ from anndata.tests.helpers import assert_equal  # noqa: E402
 
 from h5burst import CorruptFileError, UnsupportedValueError  # noqa: E402
 from h5burst.anndata import elements, encodings, read_h5ad, write_h5ad  # noqa: E402
+from support.anndata_releases import NO_BACKED_SPARSE  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::anndata.OldFormatWarning", "ignore::FutureWarning")
 DENSE = np.random.default_rng(0).poisson(0.5, (400, 60)).astype(np.float32)
@@ -139,6 +140,9 @@ def test_backed_objects_read_and_are_written_from_their_file(kind: Any, path: Pa
     dense = anndata.read_h5ad(tmp_path / "dense.h5ad")
     assert np.array_equal(dense.X, DENSE)
     assert np.array_equal(dense.raw.X, DENSE)
+    if NO_BACKED_SPARSE and sp.issparse(kind(DENSE)):
+        backed.file.close()
+        return
     view = backed[5:9]
     write_h5ad(view, tmp_path / "view.h5ad")
     assert np.array_equal(sp.csr_matrix(read_h5ad(tmp_path / "view.h5ad").X).toarray(), DENSE[5:9])

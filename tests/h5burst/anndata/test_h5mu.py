@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 import h5burst
 from h5burst.anndata import read_h5ad, read_h5mu, update, write_h5ad, write_h5mu
+from support.anndata_releases import nullable_text
 
 mudata = pytest.importorskip("mudata")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -33,7 +34,7 @@ def an_object(axis: int = 0, *, overlapping: bool = True) -> Any:
         made.obs_names = list(rng.permutation(cells)) if axis == 0 else [f"{name}_c{n}" for n in range(rows)]
         made.var_names = [f"{name}_g{n}" for n in range(columns)] if axis == 0 else [f"g{n}" for n in range(columns)]
         made.obs["kind"] = pd.Categorical(rng.choice(["a", "b"], rows), ordered=bool(number))
-        made.obs["text"] = pd.array(["x", None] * (rows // 2), dtype="string")
+        made.obs["text"] = nullable_text(["x", None] * (rows // 2))
         made.var["n"] = np.arange(columns)
         made.layers["raw"] = X.copy()
         made.obsm["X_pca"] = rng.normal(size=(rows, 2))

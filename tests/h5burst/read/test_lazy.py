@@ -575,6 +575,30 @@ def test_headers_are_read_at_the_first_access(user_block: int, tmp_path: Path, m
         assert same(out, CUBE)
 
 
+@pytest.mark.parametrize("stored", ["<f4", ">f4", "<f8"])
+@pytest.mark.parametrize("columns", [3, 700])  # short rows, and such as are read each into its place
+def test_listed_rows_are_read_into_an_array(tmp_path: Path, stored: str, columns: int) -> None:
+    values = np.random.default_rng(1).integers(-9, 9, (90, columns)).astype(stored)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["flat"] = values
+        file.create_dataset("packed", data=values, chunks=(7, columns), compression="gzip", shuffle=True)
+        some = file.create_dataset("some chunks", data=np.zeros_like(values), chunks=(7, columns))
+        some[:7] = values[:7]
+        written = some[()]
+    lists = ([], [4], [0, 1, 2, 40, 41, 89], range(0, 90, 2), range(90))
+    for name, expected in (("flat", values), ("packed", values), ("some chunks", written)):
+        array = array_at(tmp_path / "a.h5", name)
+        for rows in (np.array(each, np.int32) for each in lists):
+            out = np.full((len(rows), columns), np.nan, "<f8" if stored == "<f8" else "<f4")
+            array.read_into(rows, out)
+            np.testing.assert_array_equal(out, expected[rows])
+        for wrong, length in (([3, 2], 2), ([3, 3], 2), ([-1, 3], 2), ([3, 90], 2), ([1, 2], 3), ([[1, 2]], 2)):
+            with pytest.raises(ValueError, match="rows"):
+                array.read_into(np.array(wrong), np.empty((length, columns), stored))
+        with pytest.raises(ValueError, match="dtype float64"):
+            array.read_into(np.array([1.0, 2.0]), np.empty((2, columns), stored))
+
+
 @pytest.mark.skipif(not locks.are_used(), reason="files are not locked here")
 def test_an_array_that_was_read_is_refused_while_its_file_is_locked(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
