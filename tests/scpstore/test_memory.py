@@ -138,3 +138,58 @@ def test_converting_to_anndata_needs_a_few_blocks(tmp_path: Path, form: str) -> 
     environment = {"H5BURST_NUM_THREADS": "2"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200, env=environment)
     assert int(done.stdout) < BLOCKS
+
+
+_FROM_H5AD = """
+import sys
+from pathlib import Path
+import anndata, numpy as np, pandas as pd, scipy.sparse as sp
+from h5burst.anndata import append, streamed, write_h5ad
+from scpstore import load_hdf5
+from scpstore.io.formats import read_any, write_any
+
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
+
+form, path = sys.argv[1], Path(sys.argv[2])
+kind = np.asarray if form == "dense" else sp.csr_matrix
+write_h5ad(anndata.AnnData(kind(np.ones((2, 2), np.float32))), path)
+write_any(read_any(path), path.with_suffix(".h5"))  # what is loaded and allocated once
+rows, columns, step = 10_000, 4_000, 500
+
+def block(start):
+    rng = np.random.default_rng(start)
+    made = rng.integers(1, 99, (step, columns), dtype=np.int8).astype(np.float32) / 8
+    return kind(made * (rng.random((step, columns), np.float32) < 0.5) if form == "sparse" else made)
+
+class Rows:
+    shape, dtype = (rows, columns), np.dtype(np.float32)
+    def read(self, start, stop):
+        first = start // step * step
+        parts = [block(n)[max(start - n, 0) : stop - n] for n in range(first, stop, step)]
+        return np.concatenate(parts)
+
+if form == "dense":
+    write_h5ad(anndata.AnnData(streamed(Rows())), path)
+else:
+    write_h5ad(anndata.AnnData(block(0)), path)
+    for start in range(step, rows, step):
+        append(path, anndata.AnnData(block(start), pd.DataFrame(index=[f"c{start + n}" for n in range(step)])))
+Path("/proc/self/clear_refs").write_text("5")  # the peak is that of now
+before = peak()
+write_any(read_any(path), path.with_suffix(".h5"), overwrite=True)
+print(peak() - before)
+X = load_hdf5(path.with_suffix(".h5"), lazy=True).assays["proteins"].layers["X"].X
+for start in range(0, rows, step):
+    assert (X[start : start + step] != block(start)).sum() == 0
+"""
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse"])
+def test_x_of_anndata_is_converted_in_blocks(tmp_path: Path, form: str) -> None:
+    """A matrix of 160 MB."""
+    pytest.importorskip("anndata")
+    command = [sys.executable, "-W", "ignore", "-c", _FROM_H5AD, form, str(tmp_path / "a.h5ad")]
+    environment = {"H5BURST_NUM_THREADS": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200, env=environment)
+    assert int(done.stdout) < BLOCKS

@@ -15,13 +15,14 @@ def release(package: str) -> tuple[int, int]:
 
 
 IS_BEFORE_0_11 = release("anndata") < (0, 11)
-# Its indexing of sparse matrices that are in a file uses a private function of scipy, which scipy 1.15 changed.
-NO_BACKED_SPARSE = IS_BEFORE_0_11 and release("scipy") >= (1, 15)
-needs_backed_sparse = pytest.mark.skipif(NO_BACKED_SPARSE, reason="anndata 0.10 cannot index them beside this scipy")
+IS_BEFORE_0_12 = release("anndata") < (0, 12)
+# Their indexing of sparse matrices that are in a file uses private functions, which scipy 1.15 and 1.17 changed.
+NO_BACKED_SPARSE = IS_BEFORE_0_12 and release("scipy") >= ((1, 15) if IS_BEFORE_0_11 else (1, 17))
+needs_backed_sparse = pytest.mark.skipif(NO_BACKED_SPARSE, reason="this anndata cannot index them beside this scipy")
 
 
 def nullable_text(values: list[str | None]) -> Any:
-    """Text with missing values: pandas' own, which anndata writes from 0.11 on; before, categories of objects."""
-    if IS_BEFORE_0_11:
+    """Text with missing values: pandas' own, which anndata writes by default from 0.12 on; before, categories."""
+    if IS_BEFORE_0_12:
         return pd.Categorical(pd.array(values, dtype=object))
     return pd.array(values, dtype="string")

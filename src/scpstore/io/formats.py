@@ -100,7 +100,8 @@ def read_any(path: str | os.PathLike[str], options: Options | None = None) -> Sc
         return load_hdf5(path, lazy=True, at=states.state_of(options.at))
     if kind == ANNDATA:
         options.refuse(options_of_tables, f"{path} is an AnnData file")
-        return read_h5ad(path, options.assay or "proteins", make_unique=options.make_unique)
+        assay = options.assay or "proteins"
+        return read_h5ad(path, assay, make_unique=options.make_unique, backed=_is_read_by_rows(path))
     if kind == MUDATA:
         options.refuse((*options_of_tables, "assay"), f"{path} is a MuData file")
         return read_h5mu(path, make_unique=options.make_unique)
@@ -113,6 +114,13 @@ def read_any(path: str | os.PathLike[str], options: Options | None = None) -> Sc
     raise IOFormatError(
         f"{path} is not a container: it is {'a recording of hdmea' if kind == RECORDING else f'an {kind}'}"
     )
+
+
+def _is_read_by_rows(path: Path) -> bool:
+    """True for an AnnData file of now, whose X is dense or stored by rows."""
+    root = read_checked(path, lazy=True)
+    x = root.children.get("X")
+    return x is not None and x.attrs.get("encoding-type") in ("array", "csr_matrix")
 
 
 def _read_report(path: Path, kind: str, options: Options) -> ScpContainer:

@@ -347,9 +347,12 @@ def read_h5ad(
         first = next(iter(str(error).strip().splitlines()), repr(error))
         raise IOFormatError(f"{source} cannot be read as an AnnData file: {first:.200}") from error
     try:
-        return from_anndata(adata, assay, make_unique=make_unique)
+        container = from_anndata(adata, assay, make_unique=make_unique)
+        if backed and getattr(adata.X, "format", None) != "csc":  # rows are read by the engine
+            adata.file.close()
     except ScpTensorError as error:
         raise IOFormatError(f"{source}: {error}") from error
+    return container
 
 
 def write_h5ad(

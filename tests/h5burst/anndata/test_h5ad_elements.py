@@ -24,7 +24,7 @@ except ImportError:
 
 from h5burst import CorruptFileError, UnsupportedValueError  # noqa: E402
 from h5burst.anndata import encodings, read_h5ad, write_h5ad  # noqa: E402
-from support.anndata_releases import IS_BEFORE_0_11, nullable_text  # noqa: E402
+from support.anndata_releases import IS_BEFORE_0_11, IS_BEFORE_0_12  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -36,6 +36,7 @@ def with_raw() -> Any:
 
 
 RECORDS = np.array([("ü", 1, 2.5), ("", -1, 0.5)], dtype=[("name", "O"), ("n", "i4"), ("x", "f8")])
+NULLABLE_TEXT = np.array(["a"], object) if IS_BEFORE_0_11 else pd.array(["a", None], dtype="string")
 KEPT: dict[str, Any] = {
     "none": None, "true": True, "numpy bool": np.bool_(False), "int": 3, "large": 2**63, "float": 1.5,
     "float32": np.float32(2), "complex64": np.complex64(1 + 2j), "text": "ü", "no text": "", "numpy text": np.str_("x"),
@@ -43,7 +44,7 @@ KEPT: dict[str, Any] = {
     "complex": np.array([1 + 2j]), "big-endian": np.arange(3, dtype=">i4"), "booleans": np.array([True, False]),
     "bytes": np.array([b"ab", b"c"]), "empty": np.zeros((0, 3)), "no texts": np.array([], "U1"), "list": [1, 2],
     "texts": ["a", "ü"], "empty list": [], "fixed texts": np.array([["ab", "c"]]),
-    "numpy strings": np.array(["a", "b"], dtype=np.dtypes.StringDType()) if not IS_BEFORE_0_11 else "x",
+    "numpy strings": np.array(["a", "b"], dtype=np.dtypes.StringDType()) if not IS_BEFORE_0_12 else "x",
     "objects": np.array(["a", "bb"], dtype=object), "nested": {"a": {"b": {}, "c": 1}}, "records": RECORDS,
     "record array": RECORDS.view(np.recarray), "fixed records": np.array([(b"ab", 2)], [("s", "S3"), ("n", "i4")]),
     "unicode records": np.array([("ab", 2)], [("s", "U3"), ("n", "i4")]),
@@ -51,7 +52,7 @@ KEPT: dict[str, Any] = {
     "csr array": (sp.csr_matrix if IS_BEFORE_0_11 else sp.csr_array)(np.eye(3)),
     "explicit zeros": sp.csr_matrix(([0.0, 1], [1, 0], [0, 1, 2]), (2, 2)),
     "nullable integers": pd.array([1, None], dtype="Int8"), "unsigned": pd.array([1, None], dtype="UInt64"),
-    "nullable booleans": pd.array([True, None], dtype="boolean"), "strings": nullable_text(["a", None]),
+    "nullable booleans": pd.array([True, None], dtype="boolean"), "strings": NULLABLE_TEXT,
     "ordered": pd.Categorical(["a", None, "b"], categories=["b", "a", "c"], ordered=True),
     "categories of numbers": pd.Categorical([2.5, 1.5]), "of integers": pd.Categorical([3, 1, None]),
     "of booleans": pd.Categorical([True, False]), "no categories": pd.Categorical([]),
