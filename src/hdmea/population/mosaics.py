@@ -124,12 +124,17 @@ def _random(
 ) -> Floats:
     """Sets of points (sets, n, 2): of two that are too near the later one is drawn again."""
     points = _inside(rng, sets * n, size, is_inside).reshape(sets, n, 2)
+    unsettled = np.arange(sets)
     for _ in range(MAX_TRIES if exclusion else 0):
-        near = _distances(points) < exclusion
+        near = _distances(points[unsettled]) < exclusion
         wrong = np.asarray((near & np.tri(n, k=-1, dtype=np.bool_)).any(axis=2))
-        if not wrong.any():
+        is_wrong = wrong.any(axis=1)
+        unsettled, wrong = unsettled[is_wrong], wrong[is_wrong]
+        if not len(unsettled):
             break
-        points[wrong] = _inside(rng, int(wrong.sum()), size, is_inside)
+        drawn = points[unsettled]
+        drawn[wrong] = _inside(rng, int(wrong.sum()), size, is_inside)
+        points[unsettled] = drawn
     return points
 
 
@@ -137,11 +142,12 @@ def _inside(rng: np.random.Generator, count: int, size: Floats, is_inside: Insid
     """Random points in the region (count, 2)."""
     points = rng.random((count, 2)) * size
     if is_inside is not None:
+        outside = np.flatnonzero(~is_inside(points))
         for _ in range(MAX_TRIES):
-            wrong = ~is_inside(points)
-            if not wrong.any():
+            if not len(outside):
                 break
-            points[wrong] = rng.random((int(wrong.sum()), 2)) * size
+            points[outside] = rng.random((len(outside), 2)) * size
+            outside = outside[~is_inside(points[outside])]
     return points
 
 
