@@ -326,18 +326,29 @@ def put(text: str, name: str, content: str, *, update: bool = False) -> str:
 
 
 def updated(old: str, new: str) -> str:
-    """The lines of tables as they are, but for those of the same heading and first cell that the new ones have."""
+    """The old tables: lines of the same heading and first cell as new ones replaced, and what is only new added."""
     if not old:
         return new
     measured: dict[tuple[str, str], list[str]] = {}
     for key, line in _lines(new):
         if key is not None and "| not measured |" not in line and any(map(str.strip, line.split("|")[2:])):
             measured.setdefault(key, []).append(line)
-    known = Counter(key for key, _ in _lines(old))
+    present = Counter(key for key, _ in _lines(old))
+    added: dict[str, list[str]] = {}
+    for key in [key for key in measured if key not in present]:
+        added.setdefault(key[0], []).extend(measured.pop(key))
     for key, lines in measured.items():
-        if known[key] != len(lines):
-            raise SystemExit(f"{key[1]}: {known[key]} lines in the page, {len(lines)} measured; report the whole suite")
-    return "\n".join(measured[key].pop(0) if key in measured else line for key, line in _lines(old))
+        if present[key] != len(lines):
+            raise SystemExit(
+                f"{key[1]}: {present[key]} lines in the page, {len(lines)} measured; report the whole suite"
+            )
+    kept = [(key, measured[key].pop(0) if key in measured else line) for key, line in _lines(old)]
+    last = {key[0]: number for number, (key, _) in enumerate(kept) if key is not None}
+    for heading, number in sorted(last.items(), key=lambda item: -item[1]):
+        kept[number + 1 : number + 1] = [(None, line) for line in added.pop(heading, [])]
+    if added:
+        raise SystemExit(f"the page has no table under {', '.join(added)}; report the whole suite")
+    return "\n".join(line for _, line in kept)
 
 
 def _lines(text: str) -> Iterator[tuple[tuple[str, str] | None, str]]:
