@@ -94,27 +94,27 @@ def update(
         for name in dict.fromkeys(names):
             steps = tuple(name.strip("/").split("/"))
             owner, group = adata, root
-            place: tuple[str, ...] = ()
+            prefix: tuple[str, ...] = ()
             if steps[0] == "mod" and len(steps) > 2 and hasattr(adata, "mod"):
                 if steps[1] not in adata.mod:
                     raise KeyError(f"{name}: the object has no modality {steps[1]!r}, but {', '.join(adata.mod)}")
-                owner, place, steps = adata.mod[steps[1]], steps[:2], steps[2:]
-                group = _group_at(root, place, path)
-            _check_same(owner, group, steps, set(names), place, path)
+                owner, prefix, steps = adata.mod[steps[1]], steps[:2], steps[2:]
+                group = _group_at(root, prefix, path)
+            _check_same(owner, group, steps, set(names), prefix, path)
             if steps[0] in _TABLES and len(steps) == 1:
                 owner.strings_to_categoricals()
-            _write(tx, _Element(owner, group, place, steps), encoder)
+            _write(tx, _Element(owner, group, prefix, steps), encoder)
 
 
 class _Element:
     """An element of an object and of its file."""
 
-    def __init__(self, owner: Any, group: Group, place: tuple[str, ...], steps: tuple[str, ...]) -> None:
-        self.owner, self.group, self.place, self.steps = owner, group, place, steps
+    def __init__(self, owner: Any, group: Group, prefix: tuple[str, ...], steps: tuple[str, ...]) -> None:
+        self.owner, self.group, self.prefix, self.steps = owner, group, prefix, steps
 
     @property
     def path(self) -> tuple[str, ...]:
-        return (*self.place, *self.steps)
+        return (*self.prefix, *self.steps)
 
     @property
     def is_stored(self) -> bool:
@@ -126,21 +126,21 @@ class _Element:
     def value(self) -> Any:
         """The element; KeyError where the object has none."""
         first, *rest = self.steps
-        found = getattr(self.owner, first)
+        value = getattr(self.owner, first)
         if not rest:
-            return spec.members_of(self.owner, first) if first == "layers" else found
+            return spec.members_of(self.owner, first) if first == "layers" else value
         for step in rest:
-            if not isinstance(found, (Mapping, pd.DataFrame)) and not hasattr(found, "keys"):
+            if not isinstance(value, (Mapping, pd.DataFrame)) and not hasattr(value, "keys"):
                 raise KeyError(step)
-            found = found[step]
-        return found
+            value = value[step]
+        return value
 
     def check(self) -> None:
         """Raise KeyError for what is not a name of an element."""
         first, most = self.steps[0], {"uns": 99, "X": 1, "raw": 1}.get(self.steps[0], 2)
-        known = ("X", "raw", *_TABLES, *spec.MAPPINGS)
-        if first not in (*known, "obsmap", "varmap") or not hasattr(self.owner, first):
-            raise KeyError(f"{'/'.join(self.path)}: an object has {', '.join(known)}")
+        parts = ("X", "raw", *_TABLES, *spec.MAPPINGS)
+        if first not in (*parts, "obsmap", "varmap") or not hasattr(self.owner, first):
+            raise KeyError(f"{'/'.join(self.path)}: an object has {', '.join(parts)}")
         if len(self.steps) > most:
             raise KeyError(f"{'/'.join(self.path)}: {'/'.join(self.steps[:most])} is written as a whole")
 
@@ -189,11 +189,11 @@ def _current(path: str | os.PathLike[str]) -> Group:
     return root
 
 
-def _group_at(root: Group, place: tuple[str, ...], path: str | os.PathLike[str]) -> Group:
-    found = root[place] if place in root else None  # noqa: SIM401
-    if not isinstance(found, Group):
-        raise KeyError(f"{os.fspath(path)} has no {'/'.join(place)}")
-    return found
+def _group_at(root: Group, prefix: tuple[str, ...], path: str | os.PathLike[str]) -> Group:
+    group = root[prefix] if prefix in root else None  # noqa: SIM401
+    if not isinstance(group, Group):
+        raise KeyError(f"{os.fspath(path)} has no {'/'.join(prefix)}")
+    return group
 
 
 def _close_if_backed(adata: Any, path: str | os.PathLike[str]) -> None:
@@ -215,8 +215,8 @@ def _check_same(
     owner: Any,
     group: Group,
     steps: tuple[str, ...],
-    asked: set[str],
-    place: tuple[str, ...],
+    updated: set[str],
+    prefix: tuple[str, ...],
     path: str | os.PathLike[str],
 ) -> None:
     """Raise ValueError where the file has other cells or genes than the object; a table may rename them."""
@@ -226,12 +226,12 @@ def _check_same(
         names = pd.Index(getattr(owner, f"{table}_names"))
         if len(stored) == len(names) and (stored == names).all():
             continue
-        is_renamed = "/".join((*place, table)) in asked and len(stored) == len(names)
+        is_renamed = "/".join((*prefix, table)) in updated and len(stored) == len(names)
         if is_renamed and not stored.isin(names).all():
             continue
-        what = "the same names in another order" if set(stored) == set(names) else "other names"
+        difference = "the same names in another order" if set(stored) == set(names) else "other names"
         message = f"{os.fspath(path)} has {len(stored)} {table}_names, the object {len(names)}"
-        raise ValueError(f"{message}: {what}: bring them into the order of the file, or write a new one")
+        raise ValueError(f"{message}: {difference}: bring them into the order of the file, or write a new one")
 
 
 # ---------------------------------------------------------------- more cells
@@ -319,14 +319,14 @@ def _fitting(file: Opened, adata: Any) -> Any:
         which = ", ".join(file.rest.obsp)
         raise ValueError(f"{file.path} has obsp ({which}), which would lack the new cells: remove it with update first")
     has_x = file.root.children.get("X") is not None and not Null.is_of(file.root["X"])
-    for what, ours, theirs in (
+    for part, ours, theirs in (
         ("layers", set(file.layers), set(spec.members_of(adata, "layers"))),
         ("obsm", set(file.rest.obsm), set(adata.obsm)),
         ("parts", {"X"} & {"X" if has_x else ""}, {"X"} & {"" if adata.X is None else "X"}),
         ("parts", {"raw"} & {"" if file.raw is None else "raw"}, {"raw"} & {"" if adata.raw is None else "raw"}),
     ):
         if ours != theirs:
-            raise ValueError(f"{file.path} has the {what} {sorted(ours)}, the new cells have {sorted(theirs)}")
+            raise ValueError(f"{file.path} has the {part} {sorted(ours)}, the new cells have {sorted(theirs)}")
     added = adata if (adata.var_names == names).all() else adata[:, names].copy()
     if file.raw is not None and not file.raw_rest().var_names.equals(added.raw.var_names):
         raise ValueError(f"{file.path}: raw has other genes than that of the new cells, or another order")
