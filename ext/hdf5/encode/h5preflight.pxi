@@ -229,20 +229,20 @@ cdef class Preflight:
 
     cdef Datatype datatype(self, dtype):
         """The datatype of a dtype, known by identity: equal dtypes may differ in the metadata that h5py goes by."""
-        cdef object key, found
+        cdef object key, datatype
         if dtype is self.latest.dtype:
             return self.latest
         key = <size_t><void *>dtype
-        found = self.datatypes.get(key)
-        if found is None:
+        datatype = self.datatypes.get(key)
+        if datatype is None:
             if len(self.datatypes) >= 4096:
                 self.datatypes.clear()
             text = dtype.kind == "O"
-            if text and says_special(dtype):
+            if text and holds_references_or_sequences(dtype):
                 raise NeedsLibhdf5Error("a dtype of references or sequences")
-            found = Datatype(dtype, b"" if text else self.describe(dtype), text)
-            self.datatypes[key] = found
-        self.latest = <Datatype>found
+            datatype = Datatype(dtype, b"" if text else self.describe(dtype), text)
+            self.datatypes[key] = datatype
+        self.latest = <Datatype>datatype
         return self.latest
 
     cdef bint is_compact(self, cnp.ndarray array, Datatype datatype, storage) except -1:
@@ -265,10 +265,10 @@ cdef inline bint grows(storage) except -1:
     return storage is not None and storage.maxshape is not None
 
 
-cpdef bint says_special(dtype) except -1:
-    """Whether an object dtype says, by what h5py adds to it, that it is of references or sequences: not of text."""
-    said = dtype.metadata or {}
-    return "ref" in said or said.get("vlen", str) not in (str, bytes)
+cpdef bint holds_references_or_sequences(dtype) except -1:
+    """Whether an object dtype, by what h5py adds to it, holds references or sequences: not text."""
+    metadata = dtype.metadata or {}
+    return "ref" in metadata or metadata.get("vlen", str) not in (str, bytes)
 
 
 cdef inline object null_dtype(storage):

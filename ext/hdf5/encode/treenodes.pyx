@@ -51,7 +51,7 @@ cdef class ArrayMaker:
 
 
 @cython.final
-cdef class Overseer:
+cdef class TreeScanner:
     """Tells which nodes of a tree need a closer look than "plain numbers, text and short names".
 
     array_type, group_type: the classes of nodes. plain_types: of attribute values that HDF5 holds whatever they are.
@@ -75,16 +75,16 @@ cdef class Overseer:
         self.group_attrs_slot = h5_slot_offset(group_type, b"attrs")
         self.links_slot = h5_slot_offset(group_type, b"links")
 
-    def odd_nodes(self, root, tuple path, Py_ssize_t max_names, bint any_array):
+    def nodes_to_check(self, root, tuple path, Py_ssize_t max_names, bint any_array):
         """(path, node) of what is below `root` and not plain, parents first.
 
         max_names: of a path. any_array: arrays with elements that take axes are not plain, however simple they are.
         None for a tree of more than the two classes and dicts, or one that is too deep, as one that holds itself is.
         """
-        cdef list odd = []
-        return odd if self.look(root, path, max_names, any_array, odd) else None
+        cdef list to_check = []
+        return to_check if self.look(root, path, max_names, any_array, to_check) else None
 
-    cdef bint look(self, node, tuple path, Py_ssize_t max_names, bint any_array, list odd) except -1:
+    cdef bint look(self, node, tuple path, Py_ssize_t max_names, bint any_array, list to_check) except -1:
         cdef bint plain
         children = <object>h5_slot(node, self.children_slot)
         if type(children) is not dict:
@@ -100,11 +100,11 @@ cdef class Overseer:
             else:
                 return False
             if not plain or not self.is_plain_name(name):
-                odd.append(((*path, name), child))
+                to_check.append(((*path, name), child))
             if type(child) is self.group_type:
                 if len(path) + 1 > max_names:
                     return False
-                if not self.look(child, (*path, name), max_names, any_array, odd):
+                if not self.look(child, (*path, name), max_names, any_array, to_check):
                     return False
         return True
 

@@ -10,7 +10,7 @@ class ArrayMaker:
     def by_number(self, arrays: Any, dtype: np.dtype[Any]) -> dict[str, Array] | None: ...
 
 @final
-class Overseer:
+class TreeScanner:
     def __init__(
         self,
         array_type: type[Any],
@@ -19,6 +19,6 @@ class Overseer:
         longest_name: int,
         max_axes: int,
     ) -> None: ...
-    def odd_nodes(
+    def nodes_to_check(
         self, root: Any, path: tuple[str, ...], max_names: int, any_array: bool
     ) -> list[tuple[tuple[Any, ...], Any]] | None: ...

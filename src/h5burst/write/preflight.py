@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 
 from h5burst import codecs
-from h5burst._ext.h5emit import says_special
-from h5burst._ext.treenodes import Overseer
+from h5burst._ext.h5emit import holds_references_or_sequences
+from h5burst._ext.treenodes import TreeScanner
 from h5burst.model.source import is_source
 from h5burst.model.tree import (
     AS_DEFAULT,
@@ -41,7 +41,7 @@ _INT_RANGE = range(-(1 << 63), 1 << 64)
 _TEXT_AT_ONCE = 65536
 _MAX_SHOWN_BITS = 256  # of an integer in a message; Python refuses to write out some thousand digits
 _SHORT_NAME = MAX_NAME_BYTES // 12  # an escape makes up to twelve bytes of a character
-_scanner = Overseer(Array, Group, _PLAIN_VALUES, _SHORT_NAME, MAX_RANK)
+_scanner = TreeScanner(Array, Group, _PLAIN_VALUES, _SHORT_NAME, MAX_RANK)
 
 
 NodeT = TypeVar("NodeT", bound=Node)
@@ -82,7 +82,7 @@ def validate(node: Node, *, storage: Storage | None = None, path: tuple[str, ...
     _check_members(node, path)
     to_check = None
     if type(node) is Group:  # chunks by default might not fit an array: then each is looked at
-        to_check = _scanner.odd_nodes(node, path, MAX_DEPTH, default.chunks is not None)
+        to_check = _scanner.nodes_to_check(node, path, MAX_DEPTH, default.chunks is not None)
     if to_check is None:
         _validate_each(node, path, default)
         return
@@ -273,7 +273,7 @@ def _is_told(dtype: np.dtype[Any]) -> bool:
     if dtype.names is not None:
         members = [dtype[name].base for name in dtype.names]
         return dtype.hasobject and all(_is_told(member) for member in members if member.hasobject)
-    return h5py.check_string_dtype(dtype) is not None or says_special(dtype)
+    return h5py.check_string_dtype(dtype) is not None or holds_references_or_sequences(dtype)
 
 
 def check_dtype(dtype: np.dtype[Any], *, of_nothing: bool = False) -> None:
@@ -316,7 +316,7 @@ _dtype_reason = lru_cache(maxsize=1024)(_find_dtype_reason)
 
 def _check_objects(data: np.ndarray[Any, Any]) -> None:
     """An object array must be variable-length text: only `str`, or only `bytes`."""
-    if not data.size and says_special(data.dtype):
+    if not data.size and holds_references_or_sequences(data.dtype):
         raise _LeftToLibhdf5Error(_REFERENCES)
     items = iter(data.flat)
     first = type(data.flat[0]) if data.size else str

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import h5py
 import numpy as np
 
-from h5burst._ext.h5emit import says_special
+from h5burst._ext.h5emit import holds_references_or_sequences
 from h5burst.format.constants import LIBVER
 from h5burst.model.source import is_source
 from h5burst.model.tree import (
@@ -92,7 +92,9 @@ def _is_reference_or_sequence(value: Any) -> bool:
         return False
     if value.dtype.names:
         return any(_is_reference_or_sequence(value[name]) for name in value.dtype.names)
-    return isinstance(value.flat[0], (Reference, np.ndarray)) if value.size else says_special(value.dtype)
+    return (
+        isinstance(value.flat[0], (Reference, np.ndarray)) if value.size else holds_references_or_sequences(value.dtype)
+    )
 
 
 def _without(group: Group, names: tuple[str, ...], items: list[_ReferenceOrSequence]) -> Group:
