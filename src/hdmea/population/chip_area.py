@@ -41,6 +41,11 @@ class Region:
     def area_mm2(self) -> float:
         return float(self.shape.area * (self.pitch_um / 1000) ** 2)
 
+    def area_within(self, width: float, height: float) -> float:
+        """The area, in electrodes squared, of what of it lies in a rectangle from 0."""
+        shapely = required("shapely", "the chip's area")
+        return float(self.shape.intersection(shapely.box(0, 0, width, height)).area)
+
     def contains(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         """True for each of points (m, 2), x and y, that is in it."""
         shapely = required("shapely", "the chip's area")

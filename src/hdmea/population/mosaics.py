@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from hdmea.population.chip_area import Region
+
 Floats = npt.NDArray[np.float64]
-Inside = Callable[[Floats], npt.NDArray[np.bool_]]
 
 NULLS = 500
 MIN_SOMATA = 5  # somata
@@ -46,12 +46,12 @@ def mosaic(
     field_areas: Floats | None = None,
     exclusion: float = 0.6,
     seed: int = 0,
-    is_inside: Inside | None = None,
+    region: Region | None = None,
 ) -> Mosaic:
-    """The mosaic of somata (n, 2) x and y in a region of `width` x `height` from 0, all in one unit of length.
+    """The mosaic of somata (n, 2) x and y in a rectangle of `width` x `height` from 0, all in one unit of length.
 
     field_areas: (n,) areas in that unit squared, NaN where not known; exclusion: the least distance of two somata of
-    the second null; is_inside: which of points (m, 2) are in the region, where it is not the whole rectangle.
+    the second null; region: the part of the rectangle in which somata can be, default all of it.
 
     Sources: Wässle & Riemann 1978, Proc R Soc B 200:441 (regularity); Cook 1996, Vis Neurosci 13:15 (its null depends
     on n and the region, so it is simulated); coverage: Devries & Baylor 1997, J Neurophysiol 78:2048.
@@ -62,11 +62,9 @@ def mosaic(
         return Mosaic(len(points))
     rng = np.random.default_rng(seed)
     size = np.array([width, height], np.float64)
-    area = float(size.prod())
-    if is_inside is not None:
-        area *= float(is_inside(rng.random((20_000, 2)) * size).mean())
+    area = float(size.prod()) if region is None else region.area_within(width, height)
     observed = regularity_index(points)
-    free, apart = (_null(rng, len(points), size, least, is_inside) for least in (0.0, exclusion))
+    free, apart = (_null(rng, len(points), size, least, region) for least in (0.0, exclusion))
     areas = np.empty(0) if field_areas is None else np.asarray(field_areas, np.float64)
     covered = float(np.nanmean(areas) * len(points) / area) if np.isfinite(areas).any() else NAN
     return Mosaic(
@@ -108,22 +106,22 @@ def _share(null: Floats, observed: float) -> float:
     return float((1 + (null >= observed).sum()) / (1 + len(null)))
 
 
-def _null(rng: np.random.Generator, n: int, size: Floats, exclusion: float, is_inside: Inside | None) -> Floats:
+def _null(rng: np.random.Generator, n: int, size: Floats, exclusion: float, region: Region | None) -> Floats:
     """The regularity of random points in the region (NULLS,), none nearer than `exclusion` to another if possible."""
     at_once = max(1, _PAIRS_AT_ONCE // n**2)
     return np.concatenate(
         [
-            _regularities(_random(rng, min(at_once, NULLS - start), n, size, exclusion, is_inside))
+            _regularities(_random(rng, min(at_once, NULLS - start), n, size, exclusion, region))
             for start in range(0, NULLS, at_once)
         ]
     )
 
 
 def _random(
-    rng: np.random.Generator, sets: int, n: int, size: Floats, exclusion: float, is_inside: Inside | None
+    rng: np.random.Generator, sets: int, n: int, size: Floats, exclusion: float, region: Region | None
 ) -> Floats:
     """Sets of points (sets, n, 2): of two that are too near the later one is drawn again."""
-    points = _inside(rng, sets * n, size, is_inside).reshape(sets, n, 2)
+    points = _inside(rng, sets * n, size, region).reshape(sets, n, 2)
     unsettled = np.arange(sets)
     for _ in range(MAX_TRIES if exclusion else 0):
         near = _distances(points[unsettled]) < exclusion
@@ -133,21 +131,21 @@ def _random(
         if not len(unsettled):
             break
         drawn = points[unsettled]
-        drawn[wrong] = _inside(rng, int(wrong.sum()), size, is_inside)
+        drawn[wrong] = _inside(rng, int(wrong.sum()), size, region)
         points[unsettled] = drawn
     return points
 
 
-def _inside(rng: np.random.Generator, count: int, size: Floats, is_inside: Inside | None) -> Floats:
+def _inside(rng: np.random.Generator, count: int, size: Floats, region: Region | None) -> Floats:
     """Random points in the region (count, 2)."""
     points = rng.random((count, 2)) * size
-    if is_inside is not None:
-        outside = np.flatnonzero(~is_inside(points))
+    if region is not None:
+        outside = np.flatnonzero(~region.contains(points))
         for _ in range(MAX_TRIES):
             if not len(outside):
                 break
             points[outside] = rng.random((len(outside), 2)) * size
-            outside = outside[~is_inside(points[outside])]
+            outside = outside[~region.contains(points[outside])]
     return points
 
 

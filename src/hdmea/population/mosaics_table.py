@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from h5burst import parallel_map
 from hdmea.population.chip_area import Region
 from hdmea.population.mosaics import MIN_SOMATA, Mosaic, mosaic
 
@@ -26,21 +27,23 @@ def mosaics_table(cells: pl.DataFrame, regions: Mapping[str, Region], seed: int)
     1-SD ellipses, where chip and stimulus are aligned.
     """
     typed = cells.filter(pl.col("type").is_not_null() & pl.col("soma_row").is_finite() & pl.col("soma_col").is_finite())
-    table = []
-    for (recording, kind), group in typed.group_by(["recording", "type"], maintain_order=True):
-        if len(group) < MIN_SOMATA:
-            continue
+    by_mosaic = typed.group_by(["recording", "type"], maintain_order=True)
+    enough = [(names, group) for names, group in by_mosaic if len(group) >= MIN_SOMATA]
+
+    def measured(one: tuple[tuple[object, ...], pl.DataFrame]) -> dict[str, Any]:
+        (recording, kind), group = one
         region = regions.get(str(recording))
         somata = group.select("soma_col", "soma_row").to_numpy()
         pitch_um = region.pitch_um if region is not None else np.nan
-        measured = mosaic(
+        found = mosaic(
             somata,
             CHIP_SIDE,
             CHIP_SIDE,
             field_areas=group["field_area_um2"].to_numpy() / pitch_um**2,
             seed=seed,
-            is_inside=None if region is None else region.contains,
+            region=region,
         )
         row: dict[str, Any] = {"recording": recording, "type": kind, "region": "chip" if region is None else "retina"}
-        table.append(row | {name: getattr(measured, name) for name in measured.__dataclass_fields__})
-    return pl.DataFrame(table, schema=SCHEMA)
+        return row | {name: getattr(found, name) for name in found.__dataclass_fields__}
+
+    return pl.DataFrame(parallel_map(measured, enough), schema=SCHEMA)

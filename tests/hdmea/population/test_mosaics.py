@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hdmea.population.chip_area import chip_area, used_electrodes
+from hdmea.population.chip_area import Region, chip_area, used_electrodes
 from hdmea.population.mosaics import mosaic, regularity_index, voronoi_regularity
 
 
@@ -39,6 +39,18 @@ def test_somata_that_keep_a_distance_are_judged_by_those_that_do() -> None:
     assert found.p_value < 0.01
     assert found.p_value_exclusion > 0.05
     assert found.regularity_exclusion_null > found.regularity_null
+
+
+def test_chance_is_that_of_the_region_in_which_somata_can_be() -> None:
+    # Along a narrow strip neighbours are those of points on a line, less regular than those of a plane.
+    shapely = pytest.importorskip("shapely")
+    strip = Region(shapely.box(-5, 0, 80, 2), 16.0)
+    rng = np.random.default_rng(3)
+    somata = [rng.random((30, 2)) * [64, 2] for _ in range(8)]
+    within = [mosaic(points, 64, 64, seed=n, region=strip) for n, points in enumerate(somata)]
+    assert {one.density for one in within} == {30 / (64 * 2)}
+    assert 0.2 < np.mean([one.p_value for one in within]) < 0.8
+    assert np.mean([mosaic(points, 64, 64, seed=n).p_value for n, points in enumerate(somata)]) > 0.8
 
 
 def test_regularity_of_a_perfect_lattice_and_of_too_few() -> None:
