@@ -18,13 +18,14 @@ from hdmea.population.responses import (
     COLOURS,
     FLICKER,
     STEP,
+    light_step_indices_of_units,
     response_features,
     response_p_value,
     response_p_values,
     smooth,
 )
 from hdmea.population.scalars import Row, unit_scalars
-from hdmea.population.traces import Rates, Traces, recording_traces, usual_lengths
+from hdmea.population.traces import LIGHT_STEP, Rates, Traces, recording_traces, usual_lengths
 from hdmea.session import layout
 from hdmea.session.file import session_from_tree
 from hdmea.session.session import PipelineSession
@@ -78,13 +79,13 @@ def make_part(recording: Path, directory: Path) -> Path:
         smoothed, p_values = {}, {}
         for movie in (movie for movie in traces if movie in FOR_TYPES):
             smoothed[movie], p_values[movie] = _smoothed(traces[movie])
+        light_steps = _light_steps(traces[LIGHT_STEP]) if LIGHT_STEP in traces else {}
         for row in rows:
             key = row["key"]
             rates: dict[str, npt.NDArray[Any]] = {
                 movie: units[key] for movie, units in smoothed.items() if key in units
             }
-            rates |= {movie: t.rates[key] for movie, t in traces.items() if movie not in smoothed and key in t.rates}
-            row |= response_features(rates, are_smooth=True)
+            row |= response_features(rates, are_smooth=True) | light_steps.get(key, {})
             row |= response_p_value({movie: units[key] for movie, units in p_values.items() if key in units})
         responding = [row["unit"] for row in rows if row["step_up_QI"] > MIN_QUALITY]
         images = (feature_data(session.units[unit_id], IMAGE) for unit_id in responding)
@@ -121,6 +122,14 @@ def _smoothed(traces: Traces) -> tuple[dict[str, npt.NDArray[np.float64]], dict[
         filtered |= dict(zip(keys, trials, strict=True))
         p_values |= dict(zip(keys, response_p_values(trials).tolist(), strict=True))
     return filtered, p_values
+
+
+def _light_steps(traces: Traces) -> dict[str, dict[str, float]]:
+    """Every unit's indices of long light; units of one shape together."""
+    indices: dict[str, dict[str, float]] = {}
+    for keys, rates in _groups(traces):
+        indices |= dict(zip(keys, light_step_indices_of_units(rates), strict=True))
+    return indices
 
 
 def _means(smoothed: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, Any]:

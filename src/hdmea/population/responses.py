@@ -199,19 +199,28 @@ def light_step_indices(rates: npt.ArrayLike | None) -> dict[str, float]:
     """
     if rates is None:
         return dict.fromkeys(LIGHT_STEP_FEATURES, NAN)
+    return light_step_indices_of_units(np.asarray(rates, np.float64)[None])[0]
+
+
+def light_step_indices_of_units(rates: npt.ArrayLike) -> list[dict[str, float]]:
+    """`light_step_indices` of each of some units (units, n_trials, T), which are filtered together."""
     trials = np.asarray(rates, np.float64)
-    second = round(FRAME_HZ)
-    mean = trials.mean(axis=0) - trials[:, -second:].mean()
-    slow = _likeness(trials, 2.0, slice(2 * second, None))
-    of_pairs = (len(trials) * slow**2 - 1) / (len(trials) - 1) if len(trials) > 1 else NAN
-    fast = _likeness(trials, 20.0, slice(2 * second, 10 * second))
-    lasting = (float(mean[: 2 * second].mean()), float(mean[2 * second : 10 * second].mean()))
-    return dict(zip(LIGHT_STEP_FEATURES, (slow, fast, of_pairs, *lasting), strict=True))
+    second, count = round(FRAME_HZ), trials.shape[1]
+    changes = trials - trials[..., -second:].mean(axis=-1, keepdims=True)
+    all_slow, all_fast = (filtered(changes, cutoff_hz) for cutoff_hz in (2.0, 20.0))
+    measured = []
+    for unit, unit_slow, unit_fast in zip(trials, all_slow, all_fast, strict=True):
+        mean = unit.mean(axis=0) - unit[:, -second:].mean()
+        slow = _likeness(unit, unit_slow, slice(2 * second, None))
+        of_pairs = (count * slow**2 - 1) / (count - 1) if count > 1 else NAN
+        fast = _likeness(unit, unit_fast, slice(2 * second, 10 * second))
+        lasting = (float(mean[: 2 * second].mean()), float(mean[2 * second : 10 * second].mean()))
+        measured.append(dict(zip(LIGHT_STEP_FEATURES, (slow, fast, of_pairs, *lasting), strict=True)))
+    return measured
 
 
-def _likeness(trials: Floats, cutoff_hz: float, part: slice) -> float:
-    second = round(FRAME_HZ)
-    x = filtered(trials - trials[:, -second:].mean(axis=1, keepdims=True), cutoff_hz)[:, part]
+def _likeness(trials: Floats, smoothed: Floats, part: slice) -> float:
+    x = smoothed[:, part]
     if not x.size or np.isnan(x).any():
         return NAN
     if (trials[:, part].mean(axis=1) < MIN_RATE_HZ).any() or (np.ptp(x, axis=1) == 0).any() or (np.abs(x) < 1).all():

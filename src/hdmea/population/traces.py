@@ -47,7 +47,7 @@ def rates_between(samples: Ints, edges: Ints, rate_hz: float) -> Rates:
 
     samples: (spikes,) sorted; edges: (n,) samples, ascending; rate_hz: samples a second.
     """
-    counts = np.diff(np.searchsorted(samples, edges, side="left"))
+    counts = np.bincount(np.searchsorted(edges, samples, side="right"), minlength=len(edges) + 1)[1 : len(edges)]
     return np.asarray(counts / (np.diff(edges) / rate_hz), np.float32)
 
 
@@ -65,6 +65,7 @@ def recording_traces(session: PipelineSession) -> dict[str, Traces]:
     for unit_id, unit in session.units.items():
         key = unit_key(session.dataset_id, unit_id)
         spikes = np.sort(np.asarray(unit.get("spike_times", ())).astype(np.int64))
+        of_frames = rates_between(spikes, frames, rate_hz)
         for movie, section in (unit.get("spike_times_sectioned") or {}).items():
             bounds = np.asarray(section["trials_start_end"]).astype(np.int64).reshape(-1, 2)
             rows = get_nested(session.stimulus, "section_time", movie)
@@ -73,30 +74,36 @@ def recording_traces(session: PipelineSession) -> dict[str, Traces]:
             if movie not in min_frames:  # reading a config takes as long as a unit's traces
                 config = inherited_stimulus_config(movie)
                 min_frames[movie] = -1 if config is None else config.section.trial_length_frame - LENGTH_TOLERANCE
-            _add_movie(traces, key, movie, (spikes, usable, frames), rate_hz, min_frames[movie])
-            for name, edges in _passages(session, movie, section, frames):
-                _add(by_movie.setdefault(name, Traces()), key, [rates_between(spikes, one, rate_hz) for one in edges])
+            if movie == LIGHT_STEP:
+                _add_light_steps(traces, key, spikes, usable, rate_hz)
+            else:
+                _add_movie(traces, key, of_frames, _spans(usable, frames), min_frames[movie])
+            for name, spans in _passages(session, movie, section, frames):
+                _add(by_movie.setdefault(name, Traces()), key, [of_frames[first:last] for first, last in spans])
     return by_movie
 
 
-def _add_movie(
-    traces: Traces, key: str, movie: str, samples: tuple[Ints, Ints, Ints], rate_hz: float, min_frames: int
-) -> None:
-    """Add a unit's trials; samples: its spikes, its trials' bounds and the frames; min_frames: a whole trial's."""
-    spikes, bounds, frames = samples
-    if movie == LIGHT_STEP:
-        length = LIGHT_BINS * LIGHT_BIN_S * rate_hz
-        whole = np.abs(np.diff(bounds, axis=1)[:, 0] - length) <= LIGHT_TOLERANCE * length
-        traces.dropped = max(traces.dropped, int((~whole).sum()))
-        bins = np.rint(np.arange(LIGHT_BINS + 1) * LIGHT_BIN_S * rate_hz).astype(np.int64)
-        counts = [np.diff(np.searchsorted(spikes, start + bins)) for start in bounds[whole, 0]]
-        _add(traces, key, [np.asarray(one / LIGHT_BIN_S, np.float32) for one in counts])
-        return
-    spans = np.stack([np.searchsorted(frames, bounds[:, 0]), np.searchsorted(frames, bounds[:, 1], side="right")], 1)
-    edges = [frames[first:last] for first, last in spans.tolist()]
-    complete = [one for one in edges if len(one) > min_frames]  # one that is cut short would cut all others
-    traces.dropped = max(traces.dropped, len(edges) - len(complete))
-    _add(traces, key, [rates_between(spikes, one, rate_hz) for one in complete if len(one) > 1])
+def _add_light_steps(traces: Traces, key: str, spikes: Ints, bounds: Ints, rate_hz: float) -> None:
+    """Add a unit's trials of long light, in bins of a sixtieth of a second."""
+    length = LIGHT_BINS * LIGHT_BIN_S * rate_hz
+    whole = np.abs(np.diff(bounds, axis=1)[:, 0] - length) <= LIGHT_TOLERANCE * length
+    traces.dropped = max(traces.dropped, int((~whole).sum()))
+    bins = np.rint(np.arange(LIGHT_BINS + 1) * LIGHT_BIN_S * rate_hz).astype(np.int64)
+    counts = [np.diff(np.searchsorted(spikes, start + bins)) for start in bounds[whole, 0]]
+    _add(traces, key, [np.asarray(one / LIGHT_BIN_S, np.float32) for one in counts])
+
+
+def _spans(bounds: Ints, frames: Ints) -> list[tuple[int, int]]:
+    """Of each trial the first of its frames and the one after its last."""
+    first, stop = np.searchsorted(frames, bounds[:, 0]), np.searchsorted(frames, bounds[:, 1], side="right")
+    return list(zip(first.tolist(), stop.tolist(), strict=True))
+
+
+def _add_movie(traces: Traces, key: str, of_frames: Rates, spans: list[tuple[int, int]], min_frames: int) -> None:
+    """Add a unit's trials; of_frames: its rates between all frames; a whole trial has more than min_frames."""
+    complete = [(first, stop) for first, stop in spans if stop - first > min_frames]  # a short one would cut all others
+    traces.dropped = max(traces.dropped, len(spans) - len(complete))
+    _add(traces, key, [of_frames[first : stop - 1] for first, stop in complete if stop - first > 1])
 
 
 def _add(traces: Traces, key: str, trials: list[Rates]) -> None:
@@ -107,8 +114,8 @@ def _add(traces: Traces, key: str, trials: list[Rates]) -> None:
 
 def _passages(
     session: PipelineSession, movie: str, section: Mapping[str, Any], frames: Ints
-) -> Iterable[tuple[str, list[Ints]]]:
-    """By direction the edges of the frames about each passage of the bar."""
+) -> Iterable[tuple[str, list[tuple[int, int]]]]:
+    """By direction the first frame and the last about each passage of the bar."""
     directions = section.get(DIRECTION_SECTION)
     rows = get_nested(session.stimulus, "section_time", movie)
     if not isinstance(directions, Mapping) or rows is None:
@@ -123,7 +130,7 @@ def _passages(
         seen = bounds[bounds[:, 1] > 0]
         on, off = seen[:, 0] + padding - BAR_PADDING, seen[:, 1] - padding + BAR_PADDING
         spans = [(first + a, first + b + 1) for a, b in zip(on.tolist(), off.tolist(), strict=True)]
-        yield f"{movie}_{angle}", [frames[a : b + 1] for a, b in spans if a >= 0 and b < len(frames)]
+        yield f"{movie}_{angle}", [(a, b) for a, b in spans if a >= 0 and b < len(frames)]
 
 
 def usual_lengths(lengths: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
