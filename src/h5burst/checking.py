@@ -20,7 +20,7 @@ from h5burst.read.elements import NEVER_WRITTEN
 from h5burst.read.file_objects import FileLike, accepts_file_objects
 from h5burst.read.handle import FileHandle
 from h5burst.read.history import At
-from h5burst.read.lazy import LazyArray, address_in_file, load_tree, open_tree
+from h5burst.read.lazy import LazyArray, address_in_file, check_tree, open_tree
 from h5burst.read.libhdf5_worker import client
 from h5burst.read.open_file import OpenFile
 from h5burst.read.reader import MAX_DEATHS
@@ -91,7 +91,7 @@ def _unread(handle: FileHandle, in_blocks: bool) -> list[Problem]:
     if os.path.getsize(handle.path) > memory_budget() // 8 or in_blocks:
         return _walk(handle)
     try:
-        load_tree(handle)
+        check_tree(handle)
     except CorruptFileError as error:
         if any(NEVER_WRITTEN in problem for _, problem in error.problems):
             return _walk(handle)  # not damaged, but more than fits into memory

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -11,7 +13,7 @@ import pytest
 from h5burst import checking, cli, console, write_tree
 from h5burst.checking import verify
 from h5burst.describing import describe
-from h5burst.model.tree import Array, Group, Storage
+from h5burst.model.tree import Array, Group, Node, Storage
 
 
 @pytest.fixture
@@ -72,6 +74,39 @@ def test_every_damaged_dataset_is_named(sound: Path) -> None:
     problems = verify(sound)
     assert {problem.path for problem in problems} == {"/large", "/zipped"}
     assert all(problem.what for problem in problems)
+
+
+_CHECKS_LITTLE = """
+import sys, h5burst, numpy as np
+
+def peak():  # not ru_maxrss, which a process inherits from the one that started it
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
+
+h5burst.verify(sys.argv[1])
+before = peak()
+assert h5burst.verify(sys.argv[2]) == []
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
+def test_long_arrays_are_checked_without_memory_for_all_of_them(sound: Path, tmp_path: Path) -> None:
+    values = np.random.default_rng(1).normal(size=(40, 300_000))  # 96 MB
+    tree: dict[str, Node] = {f"run {k}": Array(row) for k, row in enumerate(values[:20])}
+    tree |= {
+        f"chunked {k}": Array(row, storage=Storage("gzip", 1, chunks=(9_000,))) for k, row in enumerate(values[20:])
+    }
+    write_tree(tmp_path / "long.h5", Group(tree))
+    command = [sys.executable, "-c", _CHECKS_LITTLE, str(sound), str(tmp_path / "long.h5")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 30e6
+    content = bytearray((tmp_path / "long.h5").read_bytes())
+    with h5py.File(tmp_path / "long.h5") as file:
+        for name in ("run 3", "chunked 0"):
+            place = file[name].id.get_chunk_info(file[name].id.get_num_chunks() - 1)
+            content[place.byte_offset + place.size - 9] ^= 4
+    (tmp_path / "long.h5").write_bytes(content)
+    assert {problem.path for problem in verify(tmp_path / "long.h5")} == {"/run 3", "/chunked 0"}
 
 
 @pytest.mark.parametrize("content", [b"", b"no HDF5", b"\x89HDF\r\n\x1a\n" + bytes(100)])

@@ -59,14 +59,17 @@ cdef class Parser:
     cdef Read* reads
     cdef size_t read_count, read_room
     cdef list read_arrays, read_names
+    cdef bint only_checks  # long arrays are read, but not into the arrays of the tree
     cdef uint64_t claimed  # bytes of the file that are some dataset's elements
 
-    def __cinit__(self, Source source, owner, bint lazy=False, Py_ssize_t max_depth=0, uint64_t ahead=0):
+    def __cinit__(self, Source source, owner, bint lazy=False, Py_ssize_t max_depth=0, uint64_t ahead=0,
+                  bint only_checks=False):
         self.source = source
         self.owner = owner
         self.lazy, self.max_depth = lazy, max_depth
         self.lazy_groups = lazy and not ahead
         self.ahead, self.ahead_each = ahead, ahead // 512
+        self.only_checks = only_checks
         self.messages = Messages(source, owner)
         self.names = []
         self.seen, self.damaged = {}, {}
@@ -390,45 +393,63 @@ cdef class Parser:
         cdef int status
         cdef list problems = []
         cdef bint is_called = self.source.reader is not None
-        while start < stop:
-            status = 0
-            if is_called:
-                status = call_read(self.source, &self.reads[start])
-                start += 1
-            else:
-                with nogil:
-                    while start < stop and not status:
-                        status = run_read(self.source, &self.reads[start])
-                        start += 1
-            if status == WRONG_CHECKSUM:
-                problems.append((self.read_names[start - 1], "the checksum of a chunk is wrong"))
-            elif status == READ_AT_END:
-                problems.append((self.read_names[start - 1], "the file became shorter while it was read"))
-            elif status:
-                raise OSError(status, "reading the file failed")
+        cdef uint8_t* room = self.room_of_reads(start, stop) if self.only_checks else NULL
+        try:
+            while start < stop:
+                status = 0
+                if is_called:
+                    status = call_read(self.source, &self.reads[start], room)
+                    start += 1
+                else:
+                    with nogil:
+                        while start < stop and not status:
+                            status = run_read(self.source, &self.reads[start], room)
+                            start += 1
+                if status == WRONG_CHECKSUM:
+                    problems.append((self.read_names[start - 1], "the checksum of a chunk is wrong"))
+                elif status == READ_AT_END:
+                    problems.append((self.read_names[start - 1], "the file became shorter while it was read"))
+                elif status:
+                    raise OSError(status, "reading the file failed")
+        finally:
+            PyMem_Free(room)
         return problems
+
+    cdef uint8_t* room_of_reads(self, size_t start, size_t stop) except NULL:
+        """Memory for the longest of some reads, one after the other."""
+        cdef uint64_t longest = 1
+        cdef size_t i
+        for i in range(start, stop):
+            longest = max(longest, self.reads[i].length)
+        room = <uint8_t*>PyMem_Malloc(longest)
+        if room == NULL:
+            raise MemoryError
+        return room
 
 
 cdef enum:
     WRONG_CHECKSUM = -2
 
 
-cdef int call_read(Source source, const Read* read) except? -3:
+cdef int call_read(Source source, const Read* read, uint8_t* room) except? -3:
     """As `run_read`, for a source with a reader."""
     cdef uint8_t[4] stored
-    source.fetch(read.out, read.address, read.length)
+    cdef uint8_t* out = read.out if room == NULL else room
+    source.fetch(out, read.address, read.length)
     if not read.checked:
         return 0
     source.fetch(stored, read.address + read.length, 4)
-    return WRONG_CHECKSUM if fletcher32_bytes(read.out, read.length) != u32(stored) else 0
+    return WRONG_CHECKSUM if fletcher32_bytes(out, read.length) != u32(stored) else 0
 
 
-cdef int run_read(Source source, const Read* read) noexcept nogil:
+cdef int run_read(Source source, const Read* read, uint8_t* room) noexcept nogil:
+    """Read an array, into `room` if that is not NULL, and check it."""
     cdef uint8_t[4] stored
-    cdef int status = read_at(source.descriptor, read.out, read.length, source.base + read.address)
+    cdef uint8_t* out = read.out if room == NULL else room
+    cdef int status = read_at(source.descriptor, out, read.length, source.base + read.address)
     if status or not read.checked:
         return status
     status = read_at(source.descriptor, stored, 4, source.base + read.address + read.length)
     if status:
         return status
-    return WRONG_CHECKSUM if fletcher32_bytes(read.out, read.length) != u32(stored) else 0
+    return WRONG_CHECKSUM if fletcher32_bytes(out, read.length) != u32(stored) else 0

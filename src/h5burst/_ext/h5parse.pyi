@@ -142,7 +142,13 @@ class _Owner(Protocol):  # of a lazy parser also: lazy_array, lazy_members
 @final
 class Parser:
     def __new__(
-        cls, source: Source, owner: _Owner, lazy: bool = False, max_depth: int = 0, ahead: int = 0
+        cls,
+        source: Source,
+        owner: _Owner,
+        lazy: bool = False,
+        max_depth: int = 0,
+        ahead: int = 0,
+        only_checks: bool = False,
     ) -> Parser: ...
     @property
     def where(self) -> tuple[str, ...]: ...

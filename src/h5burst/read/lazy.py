@@ -28,7 +28,7 @@ from h5burst.read.elements import Elements, StorageInfo
 from h5burst.read.file_objects import FileLike, FileObject, locate
 from h5burst.read.handle import FileHandle
 from h5burst.read.open_file import OpenFile, Stamp
-from h5burst.read.reader import Place, Reader, stored_path
+from h5burst.read.reader import CheckingReader, Place, Reader, stored_path
 from h5burst.runtime.gc_pause import collection_paused
 
 _BLOCK_BYTES = 8 << 20  # that `iter_blocks` reads at once
@@ -63,6 +63,12 @@ def load_tree(file: FileLike | FileHandle) -> Group:
             with contextlib.suppress(StaleFileError) if left else contextlib.nullcontext():
                 return _tree(FileHandle(near), Reader)
     raise AssertionError  # the last try raises
+
+
+@collection_paused()
+def check_tree(handle: FileHandle) -> None:
+    """Read what `load_tree` reads, with its errors, and keep nothing."""
+    _tree(handle, CheckingReader)
 
 
 def _tree(handle: FileHandle, kind: type[Reader], by_name: fallback.ByName | None = None, ahead: int = 0) -> Group:

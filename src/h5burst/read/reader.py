@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -94,6 +95,7 @@ class Reader:
     """
 
     is_lazy: ClassVar[bool] = False  # whether its trees read themselves
+    only_checks: ClassVar[bool] = False  # long arrays are read, but its trees do not hold their elements
 
     _parser: Parser | None = None
     _helper: Parser | None = None
@@ -181,7 +183,7 @@ class Reader:
     @property
     def parser(self) -> Parser:
         if self._parser is None:
-            self._parser = Parser(self.source, self, self.is_lazy, MAX_DEPTH, self._ahead)
+            self._parser = Parser(self.source, self, self.is_lazy, MAX_DEPTH, self._ahead, self.only_checks)
         return self._parser
 
     @property
@@ -251,7 +253,7 @@ class Reader:
             return
         elements, out, names = work
         try:
-            elements.read(self.source, out=out, threads=1)
+            elements.read(self.source, out=self.room(out), threads=1)
         except CorruptStructureError as error:
             self._problems.append((describe_names(names), str(error)))
 
@@ -296,7 +298,15 @@ class Reader:
             out = np.empty(elements.shape, dataset.type.dtype)
             self._deferred_reads.append((elements, out.view(elements.raw), self.parser.where))
             return out
-        return self.finish(elements.read(self.source), dataset.type)
+        return self.finish(self.elements_of(elements), dataset.type)
+
+    def elements_of(self, elements: Elements) -> np.ndarray[Any, Any]:
+        """All elements of a dataset, as they are in the file."""
+        return elements.read(self.source)
+
+    def room(self, out: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The array that elements are read into, which will be `out` in the tree."""
+        return out
 
     def _can_wait(self, elements: Elements) -> bool:
         """True where a dataset has so few chunks that threads should each take datasets, not chunks."""
@@ -505,3 +515,29 @@ class Reader:
         except LibraryDiedError:
             self._deaths += 1
             raise
+
+
+class CheckingReader(Reader):
+    """Reads all elements and keeps few: those of long arrays go through memory that is used again.
+
+    Memory that is touched for the first time costs more than reading into it does. Arrays of its trees hold anything.
+    """
+
+    only_checks = True
+
+    def elements_of(self, elements: Elements) -> np.ndarray[Any, Any]:
+        if elements.layout_class != data_layout.CHUNKED or not elements.is_plain:
+            return super().elements_of(elements)
+        out = np.empty(elements.shape, elements.raw)
+        elements.read(self.source, out=self.room(out))
+        return out
+
+    def room(self, out: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        room: np.ndarray[Any, Any] | None = getattr(self._rooms, "bytes", None)
+        if room is None or room.nbytes < out.nbytes:
+            room = self._rooms.bytes = np.empty(out.nbytes, np.uint8)
+        return room[: out.nbytes].view(out.dtype).reshape(out.shape)
+
+    def _open(self, unfinished: bool) -> None:
+        self._rooms = threading.local()
+        super()._open(unfinished)
