@@ -533,10 +533,11 @@ class CheckingReader(Reader):
         return out
 
     def room(self, out: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        room: np.ndarray[Any, Any] | None = getattr(self._rooms, "bytes", None)
+        room: np.ndarray[Any, Any] | None = getattr(self._rooms, "room", None)
         if room is None or room.nbytes < out.nbytes:
-            room = self._rooms.bytes = np.empty(out.nbytes, np.uint8)
-        return room[: out.nbytes].view(out.dtype).reshape(out.shape)
+            room = self._rooms.room = np.empty(out.nbytes, np.uint8)
+        used: np.ndarray[Any, Any] = room[: out.nbytes].view(out.dtype)
+        return used.reshape(out.shape)
 
     def _open(self, unfinished: bool) -> None:
         self._rooms = threading.local()
