@@ -536,8 +536,8 @@ class CheckingReader(Reader):
         room: np.ndarray[Any, Any] | None = getattr(self._rooms, "room", None)
         if room is None or room.nbytes < out.nbytes:
             room = self._rooms.room = np.empty(out.nbytes, np.uint8)
-        used: np.ndarray[Any, Any] = room[: out.nbytes].view(out.dtype)
-        return used.reshape(out.shape)
+        used: np.ndarray[Any, Any] = room[: out.nbytes].view(out.dtype).reshape(out.shape)
+        return used
 
     def _open(self, unfinished: bool) -> None:
         self._rooms = threading.local()
