@@ -310,11 +310,14 @@ def test_a_read_fault_names_the_file_that_is_damaged(
     lazy = load_hdf5(saved, lazy=True)
     container = load_hdf5(saved)
     container.save(saved, overwrite=True, compression="lzf")
-    from scpstore.io import IOFormatError
+    from scpstore.io import IOFormatError, write_h5ad
 
     with pytest.raises(IOFormatError, match=r"a\.h5 was changed since.*while it was read for .*b\.h5"):
         lazy.save(tmp_path / "b.h5")
     assert not (tmp_path / "b.h5").exists()
+    with pytest.raises(IOFormatError, match=r"a\.h5 was changed since"):
+        write_h5ad(lazy, tmp_path / "b.h5ad", "proteins")
+    assert not (tmp_path / "b.h5ad").exists()
 
 
 def test_edits_are_listed_and_taken_back(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:

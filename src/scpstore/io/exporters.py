@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from h5burst import CorruptFileError, StaleFileError, Storage, UnsupportedValueError, codecs, write_tree
-from scpstore.io.exceptions import IOFormatError, IOWriteError
+from h5burst import Storage, codecs, durable, write_tree
+from scpstore.io.exceptions import writing
 from scpstore.io.layout import FORMAT_VERSION, SavedParts, encode_container
 from scpstore.io.matrices import Target
 
@@ -78,26 +78,13 @@ def save_hdf5(
     if chunk_rows is not None and chunk_rows < 1:
         raise ValueError(f"chunk_rows must be at least 1, got {chunk_rows}")
     target = Path(path)
-    if target.exists() and not overwrite:
-        raise IOWriteError("File already exists (overwrite=True replaces it)", target)
+    with writing(target):
+        durable.require_absent(target, overwrite)
     selection = SavedParts(_selected(container, save_assays, save_layers), save_obs, save_history)
-    try:
-        with Target(storage, scratch_directory(target), chunk_rows) as matrices:
-            tree = encode_container(container, selection, matrices)
-            small = replace(
-                storage, compress_small=False
-            )  # for what is not a matrix, where the writer deems it worth it
-            write_tree(target, tree, storage=small, overwrite=overwrite)
-    except IOWriteError as error:
-        raise IOWriteError(str(error), target) from error
-    except UnsupportedValueError as error:
-        raise IOWriteError(f"Cannot be stored: {error}", target) from error
-    except FileExistsError as error:
-        raise IOWriteError("File already exists (overwrite=True replaces it)", target) from error
-    except (CorruptFileError, StaleFileError) as error:  # of a file that a lazy layer is read from
-        raise IOFormatError(f"{error} (while it was read for {target}, which was not written)") from error
-    except OSError as error:
-        raise IOWriteError(error.strerror or str(error), target) from error
+    small = replace(storage, compress_small=False)  # for what is not a matrix, where the writer deems it worth it
+    with writing(target), Target(storage, scratch_directory(target), chunk_rows) as matrices:
+        tree = encode_container(container, selection, matrices)
+        write_tree(target, tree, storage=small, overwrite=overwrite)
 
 
 def scratch_directory(target: Path) -> Path | None:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst import UnsupportedValueError
 from scpstore.core.exceptions import (
     AssayNotFoundError,
     LayerNotFoundError,
@@ -24,7 +23,7 @@ from scpstore.core.structures import Assay, MaskCode, ScpContainer, ScpMatrix
 from scpstore.io.anndata_layers import DTYPES, as_floats, for_anndata, for_file, in_memory, known_formats
 from scpstore.io.anndata_members import frame_of, mapped, unmapped
 from scpstore.io.carried import KEY, carried, carry
-from scpstore.io.exceptions import IOFormatError, IOWriteError
+from scpstore.io.exceptions import IOFormatError, writing
 from scpstore.io.pandasframes import INDEX, nested, times_as_text, to_pandas, with_dtypes
 
 MASK_LAYER = "mask"
@@ -402,13 +401,7 @@ def write_h5ad(
     times_as_text(adata.var, "var")
     from h5burst import anndata
 
-    try:
+    with writing(target, "an .h5ad file cannot hold it"):
         anndata.write_h5ad(
             adata, target, compression=compression, compression_opts=compression_level, overwrite=overwrite
         )
-    except FileExistsError as error:
-        raise IOWriteError("File already exists", target) from error
-    except OSError as error:
-        raise IOWriteError(error.strerror or str(error), target) from error
-    except UnsupportedValueError as error:
-        raise IOWriteError(f"an .h5ad file cannot hold it: {error}", target) from error

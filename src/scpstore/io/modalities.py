@@ -19,7 +19,7 @@ from scpstore.core.matrix import MaskCode, ScpMatrix
 from scpstore.core.sources import whole
 from scpstore.core.structures import ScpContainer
 from scpstore.io.carried import KEY, carried, carry
-from scpstore.io.exceptions import IOFormatError, IOWriteError
+from scpstore.io.exceptions import IOFormatError, writing
 from scpstore.io.interchange import FRAME, X_LAYER, from_anndata, to_anndata
 from scpstore.io.pandasframes import INDEX, nested, times_as_text, to_pandas, with_dtypes
 
@@ -317,15 +317,9 @@ def write_h5mu(
         times_as_text(adata.var, f"{name} var")
     obs = mdata.obs
     times_as_text(obs, "obs")
-    from h5burst import UnsupportedValueError, anndata
+    from h5burst import anndata
 
-    try:
+    with writing(target, "an .h5mu file cannot hold it"):
         anndata.write_h5mu(
             mdata, target, compression=compression, compression_opts=compression_level, overwrite=overwrite
         )
-    except FileExistsError as error:
-        raise IOWriteError("File already exists", target) from error
-    except OSError as error:
-        raise IOWriteError(error.strerror or str(error), target) from error
-    except UnsupportedValueError as error:
-        raise IOWriteError(f"an .h5mu file cannot hold it: {error}", target) from error

@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from h5burst import Array, Group, Node, UnsupportedValueError, escape_link, graft, is_source, set_attributes, unescape
+from h5burst import Array, Group, Node, escape_link, graft, is_source, set_attributes, unescape
 from scpstore.core.history import ProvenanceLog
-from scpstore.io.exceptions import IOWriteError
+from scpstore.io.exceptions import writing
 from scpstore.io.exporters import matrix_storage
 from scpstore.io.frames import as_frame, decode_frame, encode_frame
 from scpstore.io.matrices import Target, csr_nodes, encode_matrix, source_parts
@@ -230,16 +230,12 @@ def _path(group: h5py.Group) -> tuple[str, ...]:
 
 def _graft(group: h5py.Group, stored: StoredGroup) -> None:
     """Create in `group` what `stored` holds: its objects, attributes, and extras."""
-    try:
+    with writing(group.file.filename):
         for name, node in stored.plain.children.items():
             graft(group, (name,), node)
         set_attributes(group, (), stored.plain.attrs)
         if stored.extra.children or stored.extra.attrs:
             graft(group.file, (EXTRAS, *_path(group)), stored.extra)
-    except UnsupportedValueError as error:
-        raise IOWriteError(f"Cannot be stored: {error}", group.file.filename) from error
-    except OSError as error:
-        raise IOWriteError(error.strerror or str(error), group.file.filename) from error
 
 
 def _read(group: h5py.Group) -> Group:

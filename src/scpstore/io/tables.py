@@ -21,7 +21,7 @@ from scpstore.core.sources import whole
 from scpstore.core.structures import Assay, ScpContainer, ScpMatrix
 from scpstore.io.delimited import Table, is_text, open_table
 from scpstore.io.engines.recognise import report_of
-from scpstore.io.exceptions import IOFormatError, IOWriteError
+from scpstore.io.exceptions import IOFormatError, writing
 
 INDEX = "_index"
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
@@ -342,15 +342,10 @@ def _write(frame: pl.DataFrame, header: list[str], path: Path, overwrite: bool) 
     columns = [s for s in frame.get_columns() if s.name not in nested]
     frame = pl.DataFrame({s.name: s.fill_nan(None) if s.dtype.is_float() else s for s in columns})
     separator = "," if path.suffix.lower() == ".csv" else "\t"
-    try:
-        with durable.replacing(path, overwrite=overwrite) as temporary:
-            if parquet:
-                frame.rename(dict(zip(frame.columns, header, strict=True))).write_parquet(temporary)
-                return
-            with open(temporary, "w", newline="", encoding="utf-8") as stream:
-                csv.writer(stream, delimiter=separator, lineterminator="\n").writerow(header)
-                stream.write(frame.write_csv(include_header=False, separator=separator))
-    except FileExistsError as error:
-        raise IOWriteError("File already exists", path) from error
-    except OSError as error:
-        raise IOWriteError(error.strerror or str(error), path) from error
+    with writing(path), durable.replacing(path, overwrite=overwrite) as temporary:
+        if parquet:
+            frame.rename(dict(zip(frame.columns, header, strict=True))).write_parquet(temporary)
+            return
+        with open(temporary, "w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream, delimiter=separator, lineterminator="\n").writerow(header)
+            stream.write(frame.write_csv(include_header=False, separator=separator))

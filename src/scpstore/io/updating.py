@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from h5burst import CorruptFileError, Group, Transaction, UnsupportedValueError, edit
+from h5burst import Group, Transaction, edit
 from scpstore.core.container import ScpContainer
 from scpstore.core.exceptions import ValidationError
-from scpstore.io.exceptions import IOFormatError, IOWriteError
+from scpstore.io.exceptions import writing
 from scpstore.io.exporters import matrix_storage, scratch_directory
 from scpstore.io.importers import load_hdf5
 from scpstore.io.layout import ASSAY_ORDER, LAYER_ORDER, SavedParts, encode_container
@@ -81,7 +81,7 @@ def update_hdf5(
     container.log_operation("update", saved_params)
     try:
         small = replace(storage, compress_small=False)
-        with Target(storage, scratch_directory(target)) as matrices:
+        with writing(target), Target(storage, scratch_directory(target)) as matrices:
             root = encode_container(container, SavedParts(layers), matrices)
             with edit(target, f"update {', '.join(saved_params['parts'])}", storage=small) as tx:
                 for part in parts:
@@ -90,15 +90,9 @@ def update_hdf5(
                     _put(tx, root, always)
                 _put_links(tx, container, storage, target)
                 _put_orders(tx, container, stored, parts)
-    except (UnsupportedValueError, IOWriteError) as error:
+    except BaseException:
         container.history.pop()
-        raise IOWriteError(f"Cannot be stored: {error}", target) from error
-    except CorruptFileError as error:
-        container.history.pop()
-        raise IOFormatError(str(error)) from error
-    except OSError as error:
-        container.history.pop()
-        raise IOWriteError(error.strerror or str(error), target) from error
+        raise
 
 
 class _Part:

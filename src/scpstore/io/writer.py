@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
+from h5burst import durable
 from scpstore.core.exceptions import AssayNotFoundError
 from scpstore.core.matrix import as_mask, as_values
 from scpstore.core.structures import AggregationLink, Assay, ProvenanceLog, ScpContainer, ScpMatrix
-from scpstore.io.exceptions import IOWriteError
+from scpstore.io.exceptions import IOWriteError, writing
 from scpstore.io.exporters import matrix_storage, save_hdf5, scratch_directory
 from scpstore.io.spool import CsrRows, CsrSpool, DenseSpool
 
@@ -81,8 +82,8 @@ class ContainerWriter:
     ) -> None:
         matrix_storage(compression, compression_level)
         self._path = Path(path)
-        if self._path.exists() and not overwrite:
-            raise IOWriteError("File already exists (overwrite=True replaces it)", self._path)
+        with writing(self._path):
+            durable.require_absent(self._path, overwrite)
         assays_given = {name: Assay(var, feature_id_col=feature_id_col) for name, var in assays.items()}
         self._container = ScpContainer(obs, assays_given, links, history, sample_id_col)
         self._options: dict[str, Any] = {
@@ -130,10 +131,9 @@ class ContainerWriter:
             message = f"layer {layer!r} of {assay!r}: {rows} samples, obs has {self._container.n_samples}"
             raise IOWriteError(message, self._path)
         try:
-            for name, block in blocks.items():
-                spools[name].append(block)
-        except OSError as error:
-            raise IOWriteError(error.strerror or str(error), self._path) from error
+            with writing(self._path):
+                for name, block in blocks.items():
+                    spools[name].append(block)
         except ValueError as error:
             raise ValueError(f"layer {layer!r} of {assay!r}: {error}") from error
 
