@@ -188,8 +188,10 @@ def test_save_and_load_by_kind_of_values(benchmark, paths, form, kind):
 
 
 def _alternating(ours, other):
-    """Median seconds of two functions that run in turn."""
+    """Median seconds of two functions that run in turn, after a warm-up of both."""
     times = [[], []]
+    ours()
+    other()
     for _ in range(ROUNDS):
         for spent, work in zip(times, (ours, other), strict=True):
             started = time.perf_counter()

@@ -160,6 +160,9 @@ def test_batch(benchmark, batches, kind, ours, other, target):
     )
     figures["target_ratio"] = target
     benchmark.extra_info.update(figures)
+    if (ours, other) == ("deferred", "naive"):
+        rate = disk_write_bandwidth(str(workloads.directory()))
+        limit_seconds(benchmark, "writing the files' bytes and flushing them", batch.bytes[ours] / rate)
 
 
 @pytest.mark.parametrize("side", ["deferred", "immediate", "naively"])
