@@ -40,7 +40,12 @@ def verify(
 def repack(
     files: Files,
     target: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where the copy goes: a file, or a directory for several.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Where the copy goes: a file, or a directory for several; missing directories are made.",
+        ),
     ] = None,
     compression: Annotated[
         str, typer.Option("--compression", "-c", help="keep, none, gzip, lzf, zstd or blosc.")
@@ -96,7 +101,7 @@ def repack(
 
 def salvage(
     file: Annotated[Path, typer.Argument(help="The damaged file; it stays as it is.")],
-    target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The new file.")],
+    target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The new file; missing directories are made.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there.")] = False,
 ) -> None:
     """Write what can still be read of a damaged file as a new one; exit code 1 and a list of what is lost.

@@ -87,7 +87,8 @@ def repack(
     src
         An HDF5 file, written by whatever program; a path, or a binary file object.
     dst
-        The copy, which appears when it is whole. It may be `src`, with `overwrite`.
+        The copy, which appears when it is whole. It may be `src`, with `overwrite`. Missing directories on the way are
+        made.
     compression
         "keep" leaves each dataset's filters as they are; "gzip", "lzf", "zstd" or "blosc" compresses all datasets of
         numbers and text of fixed length with shuffle and a checksum (and what else `codecs.storage_for` takes); None

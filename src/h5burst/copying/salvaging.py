@@ -77,7 +77,7 @@ def salvage(src: FileLike, dst: str | os.PathLike[str], *, overwrite: bool = Fal
         The damaged file, or a binary file object; it is not changed. One that is cut short, or that a program left
         open for writing, too.
     dst
-        The new file.
+        The new file. Missing directories on the way are made.
     overwrite
         Whether an existing `dst` may be replaced.
 

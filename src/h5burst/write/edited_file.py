@@ -125,19 +125,20 @@ class EditedFile:
         self._left: KeptState | None = None  # for the next edit, once this one is made
         self._stack = contextlib.ExitStack()
         self._is_waiting, self.descriptor, self.process = False, -1, os.getpid()
+        _edited.add(self)
         try:
             try:
                 self._hold()
             except OSError:
                 with durable.annotating_oserror(path, "edit"):
                     raise
-            _edited.add(self)
             self._look()
             open_file.begin_edit(self.stamp)
             self._stack.callback(open_file.end_edit, self.stamp)
         except BaseException:
             self._stack.close()
             self._close()
+            _edited.discard(self)
             raise
 
     @functools.cached_property
@@ -154,7 +155,8 @@ class EditedFile:
             try:
                 return self._lock()
             except BlockingIOError:
-                if any(other.name == self.name or other.path == self.path for other in list(_edited)):
+                others = [other for other in list(_edited) if other is not self]
+                if any(other.name == self.name or other.path == self.path for other in others):
                     gc.collect()  # an edit here that was forgotten gives up its locks when it is collected
             pause = _PAUSE_S[0]
         if not self._wait_s:
@@ -202,6 +204,15 @@ class EditedFile:
         if self.descriptor >= 0:
             self.descriptor = -1
             self._held.close()
+
+    def leave_locks_to_parent(self) -> None:
+        """In a forked child, where nothing can be done with an edit: have nothing open under its number.
+
+        Locks end when nobody has open what was locked: the child would hold them longer than the edit.
+        """
+        if self.descriptor >= 0:
+            nothing = Descriptor.open(os.devnull, os.O_RDONLY)
+            os.dup2(nothing.fileno(), self.descriptor, inheritable=False)
 
     def _lock(self) -> None:
         """Lock the file that is at the path. Raises `BlockingIOError`; then it is not locked."""
@@ -411,3 +422,12 @@ class EditedFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _after_fork_in_child() -> None:
+    for edited in list(_edited):
+        edited.leave_locks_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from hdmea.batch.resources import Resources
 from hdmea.utils.exceptions import ConfigurationError
 
 _POLL_S = 0.1
+_FILE_S = 30  # in which a scheduler that has just been started writes its file
 _MAX_COLLATERAL_RETRIES = (
     3  # times that a recording may be found waiting on a worker that died, before it counts as a failure
 )
@@ -55,6 +57,20 @@ class Cluster:
     scheduler: str | None = None
     scheduler_file: str | None = None
     sizes: Sizes = Sizes()
+
+    def wait_for_file(self) -> None:
+        """Wait for the file of a scheduler that has just been started: dask itself would wait without end.
+
+        Raises `FileNotFoundError`.
+        """
+        began = time.monotonic()
+        while self.scheduler_file is not None and not os.path.exists(self.scheduler_file):
+            if time.monotonic() - began > _FILE_S:
+                raise FileNotFoundError(
+                    f"no scheduler has written {self.scheduler_file} for {_FILE_S} s:"
+                    " start it with dask scheduler --scheduler-file"
+                )
+            time.sleep(_POLL_S)
 
 
 @contextmanager

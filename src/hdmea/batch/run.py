@@ -267,19 +267,24 @@ def run_jobs(
     if engine.name not in ENGINES:
         raise ConfigurationError(f"unknown engine {engine.name!r}; there are {', '.join(ENGINES)}")
     resources = plan_resources(len(jobs), engine.jobs, engine.threads, engine.memory_budget)
-    with console.lasting_streams(), _stopping() as stop, BatchProgress(len(jobs), show=engine.progress) as bars:
-        memory = None if engine.memory_budget is None else parse_bytes(engine.memory_budget)
-        dask = None
-        if engine.name == "dask":
-            dask = Cluster(engine.scheduler, engine.scheduler_file, Sizes(engine.threads, memory))
-        with contextlib.ExitStack() as stack:
-            names = [job.dataset_id for job in jobs]
-            shown = bars if live is None else stack.enter_context(live(names, bars))
-            executor = stack.enter_context(_executor(dask, jobs, resources, shown.report, engine.retries))
-            resources = executor.resources
-            bars.say(f"{len(jobs)} of {of or len(jobs)} recordings, {engine.name} engine: {resources}")
-            limits = Limits(engine.retries, engine.max_failures)
-            outcomes = run_all(jobs, executor, limits, stop.event, shown.report, shown.finished)
+    memory = None if engine.memory_budget is None else parse_bytes(engine.memory_budget)
+    dask = None
+    if engine.name == "dask":
+        dask = Cluster(engine.scheduler, engine.scheduler_file, Sizes(engine.threads, memory))
+        dask.wait_for_file()
+    names = [job.dataset_id for job in jobs]
+    with (
+        console.lasting_streams(),
+        _stopping() as stop,
+        BatchProgress(len(jobs), show=engine.progress) as bars,
+        contextlib.ExitStack() as stack,
+    ):
+        shown = bars if live is None else stack.enter_context(live(names, bars))
+        executor = stack.enter_context(_executor(dask, jobs, resources, shown.report, engine.retries))
+        resources = executor.resources
+        bars.say(f"{len(jobs)} of {of or len(jobs)} recordings, {engine.name} engine: {resources}")
+        limits = Limits(engine.retries, engine.max_failures)
+        outcomes = run_all(jobs, executor, limits, stop.event, shown.report, shown.finished)
     return JobsRun(outcomes, resources, stop.signal)
 
 

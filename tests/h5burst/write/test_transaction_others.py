@@ -97,6 +97,23 @@ def test_an_open_writer_keeps_edits_out_and_they_keep_it_out(path: Path) -> None
         assert try_edit(path) == "BlockingIOError"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="forks")
+def test_a_forked_child_that_lives_on_holds_no_lock_of_an_edit(path: Path) -> None:
+    assert FORK is not None
+    ends = FORK.Event()
+    with h5burst.edit(path) as tx:
+        tx.set_attributes((), {"state": 1})
+        child = FORK.Process(target=ends.wait, daemon=True)
+        child.start()
+        assert elsewhere(try_h5py, path, "r+") == "BlockingIOError"  # it gave up nothing of its parent's
+        assert elsewhere(try_edit, path) == "BlockingIOError"
+    assert elsewhere(try_h5py, path, "r+") == "1"
+    assert elsewhere(try_edit, path) == "edited"
+    assert child.is_alive()
+    ends.set()
+    child.join()
+
+
 @pytest.mark.parametrize("other", ["edit", "replace"])
 def test_without_locks_an_edit_that_others_were_faster_than_raises(
     path: Path, monkeypatch: pytest.MonkeyPatch, other: str

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from h5burst import thread_count
+from hdmea.batch import dask_engine
 from hdmea.batch.resources import Resources
 from hdmea.batch.run import run_batch
 from hdmea.pipeline import PipelineSession
@@ -318,3 +319,24 @@ def test_an_unknown_engine_is_refused(spikes_manifest: Callable[..., Path], tmp_
 def test_a_scheduler_that_does_not_answer_is_an_error(spikes_manifest: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(OSError, match="9"):
         run_batch(spikes_manifest(1), tmp_path, engine="dask", scheduler="tcp://127.0.0.1:9", progress=False)
+
+
+def test_a_scheduler_file_that_nobody_writes_is_an_error(
+    spikes_manifest: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_engine, "_FILE_S", 0.3)
+    with pytest.raises(FileNotFoundError, match=r"no scheduler has written .*nobody\.json"):
+        run_batch(spikes_manifest(1), tmp_path, engine="dask", scheduler_file=tmp_path / "nobody.json", progress=False)
+
+
+def test_a_batch_that_waits_for_a_schedulers_file_is_ended_by_a_signal(
+    spikes_manifest: Callable[..., Path], tmp_path: Path
+) -> None:
+    batch = command(
+        spikes_manifest(1), "-o", tmp_path / "out", "--engine", "dask", "--scheduler-file", tmp_path / "nobody.json"
+    )
+    wait_for((tmp_path / "out").exists)
+    time.sleep(0.5)
+    batch.send_signal(signal.SIGTERM)
+    assert batch.communicate(timeout=20)[1].endswith("ended by SIGTERM\n")
+    assert batch.returncode == 128 + signal.SIGTERM
