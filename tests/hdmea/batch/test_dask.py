@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -317,7 +318,8 @@ def test_an_unknown_engine_is_refused(spikes_manifest: Callable[..., Path], tmp_
 
 
 def test_a_scheduler_that_does_not_answer_is_an_error(spikes_manifest: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="9"):
+    patience = importlib.import_module("dask.config").set({"distributed.comm.timeouts.connect": "2s"})
+    with patience, pytest.raises(OSError, match="9"):
         run_batch(spikes_manifest(1), tmp_path, engine="dask", scheduler="tcp://127.0.0.1:9", progress=False)
 
 

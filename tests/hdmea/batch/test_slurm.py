@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,17 +45,23 @@ def submit(directory: Path, slurm: dict[str, str], *arguments: str | Path) -> No
     script, stderr = printed.communicate(timeout=PATIENCE_S)
     assert printed.returncode == 0, stderr
     (directory / "job.sh").write_text(script)
-    done = subprocess.run(
-        ["sbatch", "--wait", "job.sh"],
-        cwd=directory,
-        env=slurm,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    job = answer_of(["sbatch", "--parsable", "job.sh"], directory, slurm).strip()
+    deadline = time.monotonic() + PATIENCE_S  # sbatch --wait looks after 2, 10 and 42 seconds only
+    states: set[str] = set()
+    while not states or states & {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING"}:
+        assert time.monotonic() < deadline, states
+        time.sleep(0.5)
+        states = set(re.findall(r"JobState=(\w+)", answer_of(["scontrol", "show", "job", job], directory, slurm)))
     logs = "\n".join(path.read_text() for path in directory.glob("hdmea-batch-*.log"))
-    assert done.returncode == 0, f"{done.stdout}{done.stderr}{logs}"
+    assert states == {"COMPLETED"}, f"{states}{logs}"
+
+
+def answer_of(words: list[str], directory: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        words, cwd=directory, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def test_the_printed_script_runs_and_gives_the_same_files(

@@ -390,7 +390,7 @@ def used_bytes(path: Path) -> int:
     return found.bytes - (found.history_bytes or 0)
 
 
-@pytest.mark.parametrize("count", [0, 2000])
+@pytest.mark.parametrize("count", [0, 600])  # more links than an object header has
 def test_any_number_of_units_goes_through_both_ways(tmp_path: Path, count: int) -> None:
     deferred = recording(tmp_path / "deferred", units=count, frames=300)
     path = recording(tmp_path / "immediate", units=count, frames=300).save()
