@@ -12,7 +12,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_REFCNT
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr, memcpy, memset
 
 import math
 import os
@@ -21,6 +21,7 @@ import numpy as np
 
 include "h5structures.pxi"
 include "h5preflight.pxi"
+include "h5records.pxi"
 
 cnp.import_array()
 
@@ -49,10 +50,8 @@ cdef class TreeWriter:
     the descriptor of a file that a thread may write to at its position, or -1; `expect(size)` says how many bytes that
     thread will write next.
 
-    nodes: the classes of arrays, of groups and of values without elements (which have a `dtype`). escapes: the
-    functions that make a link or attribute name one that HDF5 holds. describe(dtype): the body of its datatype
-    message, that of variable-length text for `str` and `bytes`. max_depth: of groups in groups. fill_bytes(value,
-    dtype): one element. level: of the instruction set, as `h5burst.runtime.simd` counts them.
+    escapes: the functions that make a link or attribute name one that HDF5 holds. max_depth: of groups in groups.
+    fill_bytes(value, dtype): one element. level: of the instruction set, as `h5burst.runtime.simd` counts them.
 
     arrays: how they are stored. `compact_limit(storage)`: bytes up to which one is in its header, `scalar_limit` for
     one of rank 0. `plan(data, storage)`: raises for a larger one that `store` cannot take. `store(writer, data,
@@ -80,19 +79,18 @@ cdef class TreeWriter:
     cdef dict written         # nodes with several names: the ID of one, its address and how many names are to come
     cdef uint32_t name_count  # of the node that is about to be written
 
-    def __init__(self, nodes, escapes, arrays, *, describe, scalar_limit, max_depth, fill_bytes, sink, int level):
+    def __init__(
+        self, Vocabulary vocabulary not None, escapes, arrays, *, scalar_limit, max_depth, fill_bytes, sink, int level
+    ):
         self.level = level
-        self.rules = Preflight(nodes, escapes, arrays, describe, scalar_limit, max_depth)
-        self.nodes, self.null_type = self.rules.nodes, nodes[2]
+        self.rules = Preflight(vocabulary, escapes, arrays, scalar_limit, max_depth)
+        self.nodes, self.null_type = vocabulary.nodes, vocabulary.null_type
         self.escape_link, self.escape_attribute = escapes
         self.arrays, self.fill_bytes, self.sink = arrays, fill_bytes, sink
         self.written, self.name_count = {}, 1
-        self.utf8 = Datatype(None, describe(str), True)
-        self.ascii = Datatype(None, describe(bytes), True)
-        self.boolean = self.rules.datatype(np.dtype(np.bool_))
-        self.integer = self.rules.datatype(np.dtype(np.int64))
-        self.real = self.rules.datatype(np.dtype(np.float64))
-        self.complex_number = self.rules.datatype(np.dtype(np.complex128))
+        self.utf8, self.ascii, self.boolean = vocabulary.utf8, vocabulary.ascii, vocabulary.boolean
+        self.integer, self.real = vocabulary.integer, vocabulary.real
+        self.complex_number = vocabulary.complex_number
 
     def __dealloc__(self):
         h5_writer_end(self.writer)

@@ -100,6 +100,36 @@ cdef class Nodes:
 
 
 @cython.final
+cdef class Vocabulary:
+    """What all writers share: the classes of nodes, and the datatypes of Python's own values.
+
+    nodes: the classes of arrays, of groups and of values without elements (which have a `dtype`). describe(dtype): the
+    body of its datatype message, that of variable-length text for `str` and `bytes`.
+    """
+
+    cdef object null_type, describe
+    cdef Nodes nodes
+    cdef Datatype utf8, ascii, boolean, integer, real, complex_number
+
+    def __init__(self, nodes, describe):
+        array_type, group_type, self.null_type = nodes
+        self.nodes, self.describe = Nodes(array_type, group_type), describe
+        self.utf8 = Datatype(None, describe(str), True)
+        self.ascii = Datatype(None, describe(bytes), True)
+        self.boolean = self.described(np.bool_)
+        self.integer = self.described(np.int64)
+        self.real = self.described(np.float64)
+        self.complex_number = self.described(np.complex128)
+
+    cdef Datatype described(self, kind):
+        dtype = np.dtype(kind)
+        return Datatype(dtype, self.describe(dtype), False)
+
+    cdef dict by_identity(self):
+        return {<size_t><void *>one.dtype: one for one in (self.boolean, self.integer, self.real, self.complex_number)}
+
+
+@cython.final
 cdef class Preflight:
     """Rules of what is covered, and the datatypes met. For the arguments see `TreeWriter`."""
 
@@ -114,15 +144,14 @@ cdef class Preflight:
     cdef dict names  # of nodes that are at several places of a tree: the ID of one, and how many names it has
     cdef bint counts_names
 
-    def __init__(self, nodes, escapes, arrays, describe, scalar_limit, max_depth):
-        array_type, group_type, self.null_type = nodes
-        self.nodes = Nodes(array_type, group_type)
+    def __init__(self, Vocabulary vocabulary not None, escapes, arrays, scalar_limit, max_depth):
+        self.nodes, self.null_type = vocabulary.nodes, vocabulary.null_type
         self.escape_link, self.escape_attribute = escapes
-        self.describe, self.arrays = describe, arrays
+        self.describe, self.arrays = vocabulary.describe, arrays
         self.scalar_limit, self.max_depth = scalar_limit, max_depth
         self.limit_storage, self.limit = None, arrays.compact_limit(None)
-        self.datatypes = {}
-        self.latest = Datatype(None, b"", False)
+        self.datatypes = vocabulary.by_identity()
+        self.latest = vocabulary.real
         self.names, self.counts_names = {}, True
 
     cdef bint is_first_name(self, node) except -1:

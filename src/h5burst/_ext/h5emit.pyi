@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -16,14 +16,17 @@ class _Arrays(Protocol):
     def store(self, writer: TreeWriter, data: Any, storage: Any, /) -> tuple[bytes, bytes]: ...
 
 @final
+class Vocabulary:
+    def __init__(self, nodes: tuple[type, type, type], describe: Callable[[np.dtype[Any]], bytes]) -> None: ...
+
+@final
 class TreeWriter:
     def __init__(
         self,
-        nodes: tuple[type, type, type],
+        vocabulary: Vocabulary,
         escapes: tuple[Callable[[str], str], Callable[[str], str]],
         arrays: _Arrays,
         *,
-        describe: Callable[[np.dtype[Any]], bytes],
         scalar_limit: int,
         max_depth: int,
         fill_bytes: Callable[[Any, np.dtype[Any]], bytes],
@@ -42,5 +45,14 @@ class TreeWriter:
     def payload(self, view: memoryview) -> int: ...
     def append(self, metadata: bytes) -> int: ...
 
+def object_header(flags: int, times: bytes, phase: bytes, messages: Sequence[tuple[int, int, bytes, int]]) -> bytes: ...
+def tree_node(
+    kind: int,
+    records: list[bytes],
+    children: Sequence[tuple[int, int, int]],
+    own_width: int,
+    total_width: int,
+    node_bytes: int,
+) -> bytes: ...
 def lookup3(data: bytes) -> int: ...
 def holds_references_or_sequences(dtype: np.dtype[Any]) -> bool: ...

@@ -10,6 +10,7 @@ import bisect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from h5burst._ext.h5emit import tree_node
 from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format.btree2 import HEADER, Child, Header, Nodes, Shape, cut, read_header
 from h5burst.format.constants import UNDEFINED
@@ -83,11 +84,6 @@ def write(append: Append, kind: int, records: Sequence[bytes], node_bytes: int =
     """A new tree of ordered records, at least one, all of one size. Returns the address of its header."""
     tree = _Tree(None, Shape(kind, node_bytes, len(records[0])), bytes, append)
     return tree.finish(_Node(list(records), []), 0)[0]
-
-
-def _pointer(child: Child, width: int) -> bytes:
-    """Address of a node and number of its own records, as its parent has them."""
-    return child.address.to_bytes(8, "little") + child.own.to_bytes(width, "little")
 
 
 class _Tree(Nodes):
@@ -187,15 +183,9 @@ class _Tree(Nodes):
         return between, out
 
     def _write_node(self, records: list[bytes], children: list[Child], depth: int) -> Child:
-        parts = [b"BTIN" if depth else b"BTLF", bytes([0, self.shape.kind]), *records]
-        own, total = self.width, self.pointer_bytes(depth) - 8 - self.width if depth else 0  # bytes of both numbers
-        if total:
-            parts += [_pointer(one, own) + one.total.to_bytes(total, "little") for one in children]
-        else:
-            parts += [_pointer(one, own) for one in children]
-        body = b"".join(parts)
-        body += lookup3(body).to_bytes(4, "little")
-        address = self._put(body.ljust(self.shape.node_bytes, b"\0"))
+        shape, own = self.shape, self.width
+        total = self.pointer_bytes(depth) - 8 - own if depth else 0  # bytes of both numbers
+        address = self._put(tree_node(shape.kind, records, children, own, total, shape.node_bytes))
         self._keep(address, _Node(records, children))
         return Child(address, len(records), len(records) + sum([child.total for child in children]))
 

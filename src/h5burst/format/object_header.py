@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from h5burst._ext.h5parse import Source, lookup3
+from h5burst._ext.h5emit import object_header
+from h5burst._ext.h5parse import Source
 from h5burst.format.total import total
 from h5burst.model.errors import CorruptStructureError
 
@@ -42,7 +43,7 @@ MESSAGE_LIMIT = 65535  # bytes of one message
 _LONGEST = 1 << 26  # bytes of one header: far beyond any that a program writes
 
 
-_FRAME, _ORDERED_FRAME = struct.Struct("<BHB"), struct.Struct("<BHBH")  # before a message of version 2
+_FRAME = struct.Struct("<BHB")  # before a message of version 2
 
 OnUnreadable: TypeAlias = "Callable[[str], None]"
 
@@ -88,17 +89,7 @@ class ObjectHeader:
 
 def encode(header: ObjectHeader) -> bytes:
     """A version 2 header in one chunk, its checksum at the end."""
-    tracked = header.flags & ORDER_TRACKED
-    parts = []
-    for kind, flags, body, order in header.messages:
-        if len(body) > MESSAGE_LIMIT:
-            raise ValueError(f"a message of {len(body)} bytes: a header holds at most {MESSAGE_LIMIT}")
-        frame = _ORDERED_FRAME.pack(kind, len(body), flags, order) if tracked else _FRAME.pack(kind, len(body), flags)
-        parts += [frame, body]
-    chunk = b"".join(parts)
-    flags = (header.flags & (TIMES | PHASE_CHANGE | ORDER_INDEXED | ORDER_TRACKED)) | 2  # 4 bytes of size
-    out = b"".join((b"OHDR", bytes([2, flags]), header.times, header.phase, struct.pack("<I", len(chunk)), chunk))
-    return out + lookup3(out).to_bytes(4, "little")
+    return object_header(header.flags, header.times, header.phase, header.messages)
 
 
 def reference_count(links: int) -> Message:

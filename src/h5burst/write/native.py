@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from h5burst import codecs
-from h5burst._ext.h5emit import NeedsLibhdf5Error, TreeWriter
+from h5burst._ext.h5emit import NeedsLibhdf5Error, TreeWriter, Vocabulary
 from h5burst.arrays import chunks
 from h5burst.format import datatype, references, superblock
 from h5burst.model.tree import (
@@ -38,6 +38,7 @@ __all__ = ["NeedsLibhdf5Error", "complete", "write"]
 
 _PLANS_KEPT = 1024
 _DEFAULT = Storage()
+_VOCABULARY = Vocabulary((Array, Group, h5py.Empty), datatype.encode)
 ChunkLookup: TypeAlias = "Callable[[Any, chunks.ChunkPlan], np.ndarray[Any, np.dtype[np.uint64]] | None]"
 
 
@@ -115,6 +116,8 @@ class _Arrays:
 
     def compact_limit(self, requested: Storage | None) -> int:
         """Bytes up to which an array is in its header."""
+        if requested is None and self._storage is None:
+            return chunks.COMPACT_LIMIT
         chosen = storage_of(requested, self._storage)
         codecs.check_codec(chosen or _DEFAULT)  # is an error for small arrays, too
         return chunks.compact_limit(chosen)
@@ -156,10 +159,9 @@ def make_writer(
 ) -> TreeWriter:
     """A writer that writes through `sink`; the rest as in `write` and `complete`."""
     return TreeWriter(
-        (Array, Group, h5py.Empty),
+        _VOCABULARY,
         (escape_link, escape_attribute),
         _Arrays(storage, threads, existing_chunks),
-        describe=datatype.encode,
         scalar_limit=chunks.COMPACT_LIMIT,
         max_depth=MAX_DEPTH,
         fill_bytes=fill_bytes,
