@@ -46,15 +46,14 @@ def commit(
     then as it was.
     """
     with durable.annotating_oserror(file.name, "edit"):
-        file.check_unchanged()  # nothing was written yet: what is behind the end now is of others
+        status = file.begin_commit()  # nothing was written yet: what is behind the end now is of others
     try:
         with durable.annotating_oserror(file.name, "edit"):
-            append = _Append(file, note, flush)
-            with open_stream(file.descriptor) as stream:
-                new_root, end = append.write(stream, root, writer)
-                append.flush_bytes()
-                file.check_unchanged(is_written=True)
-                start, could_not = _switch(file, stream, new_root, end, append)
+            append = _Append(file, note, flush, status.st_size)
+            new_root, end = append.write(root, writer)
+            append.flush_bytes()
+            file.check_unchanged(is_written=True)
+            start, could_not = _switch(file, new_root, end, append)
     except (CorruptStructureError, UnsupportedFeatureError) as error:
         file.cut_off()
         if isinstance(error, UnsupportedFeatureError):
@@ -64,30 +63,30 @@ def commit(
         if _is_as_it_was(file):
             file.cut_off()
         raise
-    append.tidy()
-    append.leave(start)
+    append.leave(start, append.tidy())
     return could_not
 
 
 class _Append:
     """The bytes that one commit appends: objects, the record, the mark and the trailer behind the new end."""
 
-    def __init__(self, file: EditedFile, note: EditNote | None, flush: bool) -> None:
+    def __init__(self, file: EditedFile, note: EditNote | None, flush: bool, size: int) -> None:
+        """size: of the file with what is behind its end."""
         self._file, self._note, self._flush = file, note, flush
         self._at = file.appends_at
         self.version = 3 if file.start.version == 3 else 2  # programs that could read the file still can
         newest = None if file.history is None else file.history.newest
         # A `datetime` has microseconds: two commits are never of the same one.
         self.changed_ns = max(time.time_ns(), 0 if newest is None else newest.time_ns + 1000)
-        self._reserve = Reserve(file.descriptor, self._at, file.has_reserve)
+        self._reserve = Reserve(file.descriptor, self._at, file.has_reserve, size)
         self._size = 0  # of all but the reserve
         self._newest: history.Record | None = None
 
-    def write(self, stream: io.FileIO, root: ObjectChange | HistoryState, writer: EditWriter) -> tuple[int, int]:
+    def write(self, root: ObjectChange | HistoryState, writer: EditWriter) -> tuple[int, int]:
         """Everything but the superblock. Returns the new address of the root, from the base, and the new end."""
         file, base = self._file, self._file.start.base
-        stream.seek(self._at)
-        with writer.writing_to(stream, self._at - base, self._reserve.before) as tree:
+        file.stream.seek(self._at)
+        with writer.writing_to(file.stream, self._at - base, self._reserve.before) as tree:
             address = (
                 root.root if isinstance(root, HistoryState) else _Rewriter(file, tree, writer.threads).rewrite(root)
             )
@@ -131,20 +130,20 @@ class _Append:
         if self._flush:
             (os.fsync if self.version == 2 else flush_data)(self._file.descriptor)
 
-    def leave(self, start: superblock.Whole) -> None:
+    def leave(self, start: superblock.Whole, status: os.stat_result) -> None:
         """Let the next edit of this process know what is in the file now."""
-        self._file.keep(start, self.changed_ns if self.version == 2 else 0, self._trailer, self._newest)
+        self._file.keep(status, start, self.changed_ns if self.version == 2 else 0, self._trailer, self._newest)
 
-    def tidy(self) -> None:
-        """Cut off what an earlier, interrupted edit left after the new end."""
-        with contextlib.suppress(OSError):
-            if self._reserve.cut(self._size):
-                self.set_time()
-
-
-def open_stream(descriptor: int) -> io.FileIO:
-    """The file for writing; tests put one that fails in its place."""
-    return io.FileIO(descriptor, "r+", closefd=False)
+    def tidy(self) -> os.stat_result:
+        """Cut off what an earlier, interrupted edit left after the new end. Gives the status of the file then."""
+        status = os.fstat(self._file.descriptor)
+        try:
+            if not self._reserve.cut(self._size, status.st_size):
+                return status
+            self.set_time()
+        except OSError:
+            pass  # it is only space
+        return os.fstat(self._file.descriptor)
 
 
 def flush_data(descriptor: int) -> None:
@@ -152,9 +151,9 @@ def flush_data(descriptor: int) -> None:
     getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
-def _switch(file: EditedFile, stream: io.FileIO, root: int, end: int, append: _Append) -> tuple[superblock.Whole, str]:
+def _switch(file: EditedFile, root: int, end: int, append: _Append) -> tuple[superblock.Whole, str]:
     """The one write that makes the edit valid. If it does not reach the disk, the old superblock is put back."""
-    start = file.start
+    start, stream = file.start, file.stream
     new = superblock.encode(root, end, version=append.version, base=start.base, extension=start.extension)
     try:
         _write_at(stream, start.base, new)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from h5burst.model.tree import Node, Storage
@@ -37,10 +37,30 @@ class EditWriter:
         """As `check`, for attributes."""
         self._writer().preflight_attributes(attrs)
 
-    @contextlib.contextmanager
-    def writing_to(self, stream: io.FileIO, address: int, before: Callable[[int], None]) -> Iterator[TreeWriter]:
-        """The writer, from an address on, where the stream is; once. before: as of `Sink`."""
-        with self._sink.to(stream, before), contextlib.closing(self._writer()) as writer:
-            writer.start_at(address)
-            writer.share_names(writer)  # all that is written is checked
-            yield writer
+    def writing_to(self, stream: io.FileIO, address: int, before: Callable[[int], None]) -> _Writing:
+        """A block with the writer, from an address on, where the stream is; once. before: as of `Sink`."""
+        writer = self._writer()
+        self._sink.to(stream, before)
+        writer.start_at(address)
+        writer.share_names(writer)  # all that is written is checked
+        return _Writing(self._sink, writer)
+
+
+class _Writing:
+    """In a `with` block: the writer, whose thread and sink end with it."""
+
+    __slots__ = ("_sink", "_writer")
+
+    def __init__(self, sink: Sink, writer: TreeWriter) -> None:
+        self._sink, self._writer = sink, writer
+
+    def __enter__(self) -> TreeWriter:
+        return self._writer
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._writer.close()
+        finally:
+            self._sink.__exit__(kind, error, trace)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import functools
 import gc
+import io
 import os
 import random
 import time
@@ -242,13 +243,11 @@ class EditedFile:
     def _look(self) -> None:
         """The superblock, and whether all objects that an edit moves may move."""
         status = os.fstat(self.descriptor)
-        self.stamp = open_file.Stamp.of(status)
-        self.changed_ns, self.size = status.st_mtime_ns, status.st_size
-        self._seen_ns = self.changed_ns
+        self._note_stamp(open_file.Stamp.of(status))
         self.is_marked = False
         self.history: History | None = None
         try:
-            if not self._only_replaced and self._look_at_kept():
+            if not self._only_replaced and self._take_over(take(self.stamp)):
                 return
             self.start = self._superblock(status.st_size)
             self.source = Source(self.descriptor, self.start.end, self.start.base, _BLOCK_BYTES, _BLOCKS)
@@ -268,9 +267,13 @@ class EditedFile:
         except CorruptStructureError as error:
             raise CorruptFileError(self.name, str(error)) from error
 
-    def _look_at_kept(self) -> bool:
-        """Take over what the last edit here knew of the file, if nobody has changed it since."""
-        kept = take(self.stamp)
+    def _note_stamp(self, stamp: open_file.Stamp) -> None:
+        self.stamp = stamp
+        self.changed_ns = self._seen_ns = stamp.written_ns
+        self.size = stamp.size
+
+    def _take_over(self, kept: KeptState | None) -> bool:
+        """Take over what the last edit here knew of the file, which has its stamp, if nobody has changed it since."""
         if kept is None:
             return False
         kept.source.look_through(self.descriptor, kept.start.end)
@@ -285,9 +288,16 @@ class EditedFile:
         self._objects, self.growing = kept.objects, kept.growing
         return True
 
-    def keep(self, start: superblock.Whole, mark_ns: int, trailer: Trailer, newest: Record | None) -> None:
-        """Let the next edit here know what this one, which is made, has left."""
-        stamp = open_file.Stamp.of(os.fstat(self.descriptor))
+    def keep(
+        self,
+        status: os.stat_result,
+        start: superblock.Whole,
+        mark_ns: int,
+        trailer: Trailer,
+        newest: Record | None,
+    ) -> None:
+        """Let the next edit here know what this one, which is made, has left. status: of the file since."""
+        stamp = open_file.Stamp.of(status)
         self._left = KeptState(stamp, start, self.source, mark_ns, trailer, newest, self._objects, self.growing)
 
     def _superblock(self, size: int) -> superblock.Whole:
@@ -298,7 +308,13 @@ class EditedFile:
             guessed = superblock.guess(self.descriptor, size)
             if guessed is not None:
                 self.start = guessed
+                self.source = Source(self.descriptor, guessed.end, guessed.base, _BLOCK_BYTES, _BLOCKS)
             raise
+
+    @functools.cached_property
+    def stream(self) -> io.FileIO:
+        """The file, for writing."""
+        return io.FileIO(self.descriptor, "r+", closefd=False)
 
     @functools.cached_property
     def reader(self) -> Reader:
@@ -354,18 +370,23 @@ class EditedFile:
         """True where what follows is the reserve of an earlier edit."""
         return self.history is not None and self.history.trailer is not None and self.appends_at > self.start.end
 
-    def check_unchanged(self, *, is_written: bool = False) -> None:
-        """Raise `OSError` unless the file is still the one that was opened: locks do not work everywhere.
+    def begin_commit(self) -> os.stat_result:
+        """As `check_unchanged`, before anything is written; what is known of the file changes from here on."""
+        self._left = None
+        return self.check_unchanged()
+
+    def check_unchanged(self, *, is_written: bool = False) -> os.stat_result:
+        """Give its status. Raise `OSError` unless it is still the one that was opened: locks do not work everywhere.
 
         is_written: by this edit, so that its time of change says nothing about others.
         """
         self.check_process()
-        status, data = os.fstat(self.descriptor), self.start.data
-        is_same = Source(self.descriptor, status.st_size, slots=1).holds(self.start.base, data)
+        status = os.fstat(self.descriptor)
         # What libhdf5 changes in place leaves the superblock as it was.
         is_touched = not is_written and status.st_mtime_ns != self._seen_ns
-        if not is_same or is_touched or not self._is_at_path(status):
+        if is_touched or not self.source.holds(0, self.start.data) or not self._is_at_path(status):
             raise OSError(errno.EBUSY, "was changed by others in the meantime: edit it again", self.name)
+        return status
 
     def check_process(self) -> None:
         """Raise `OSError` in a child that was forked since."""
@@ -394,23 +415,27 @@ class EditedFile:
 
     def go_on(self) -> None:
         """After a commit: be as the next edit would find it, open and locked all along."""
-        self._leave()
-        self._objects, self.growing, self.copy_reason = {}, {}, None
-        self._look()
+        self._forget_reader()
+        if self._left is not None:
+            self._note_stamp(self._left.stamp)  # who writes it since is met by the next commit
+        if not self._take_over(self._left):
+            self._left = None
+            self._objects, self.growing, self.copy_reason = {}, {}, None
+            self._look()
         open_file.begin_edit(self.stamp)
 
-    def _leave(self) -> None:
-        """Let the next edit know what this one knows, if it was made."""
-        left, self._left = self._left, None
-        if left is not None:
-            left.source.look_through(-1, left.start.end)
-            keep(left)  # before others may edit it
+    def _forget_reader(self) -> None:
         reader = self.__dict__.pop("reader", None)
         if reader is not None:
             reader.__exit__(None, None, None)
 
     def close(self) -> None:
-        self._leave()
+        """Let go of the file; the next edit gets to know what this one knows, if it was made."""
+        left, self._left = self._left, None
+        if left is not None:
+            left.source.look_through(-1, left.start.end)
+            keep(left)  # before others may edit it
+        self._forget_reader()
         self._stack.close()
         self._close()
         _edited.discard(self)

@@ -23,12 +23,12 @@ class Reserve:
     """The length of an open file while bytes are appended to it.
 
     start: where the first of them goes. has_reserve: zeros follow it already, not what an interrupted edit has left.
-    is_used: not on Windows, nor in file systems where a hole takes space.
+    size: the length now. is_used: not on Windows, nor in file systems where a hole takes space.
     """
 
-    def __init__(self, descriptor: int, start: int, has_reserve: bool) -> None:
+    def __init__(self, descriptor: int, start: int, has_reserve: bool, size: int) -> None:
         self._descriptor, self._start, self._has_reserve = descriptor, start, has_reserve
-        self.original = self._length = os.fstat(descriptor).st_size
+        self.original = self._length = size
         self.is_used = os.name != "nt"
 
     def needed(self, end: int) -> int:
@@ -55,10 +55,9 @@ class Reserve:
                 os.ftruncate(self._descriptor, before.st_size)
                 self._length = before.st_size
 
-    def cut(self, end: int) -> bool:
-        """Shorten the file where more than a reserve follows `end`; whether that was so."""
+    def cut(self, end: int, size: int) -> bool:
+        """Shorten the file, of this size, where more than a reserve follows `end`; whether that was so."""
         max_reserve = MAX_RESERVE if self.is_used else 0
-        size = os.fstat(self._descriptor).st_size
         is_clean = self._has_reserve or self.original <= self._start
         if size <= end + (max_reserve if is_clean else 0):
             return False
@@ -72,4 +71,4 @@ def leave_reserve(path: Path) -> None:
     """Let zeros follow a file that is written anew, for its first edit."""
     with contextlib.closing(Descriptor.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))) as held:
         end = os.fstat(held.fileno()).st_size
-        Reserve(held.fileno(), end, True).before(end)
+        Reserve(held.fileno(), end, True, end).before(end)
