@@ -69,7 +69,9 @@ class Index:
             return None
         tree.append = append
         try:
-            run = tree.changed(root, self.header.depth, sorted(puts, key=tree.key), sorted(removed, key=tree.key))
+            if len(puts) > 1 or removed:
+                puts, removed = sorted(puts, key=tree.key), sorted(removed, key=tree.key)
+            run = tree.changed(root, self.header.depth, puts, removed)
             if run is None or not (run.records or run.children):
                 return None
             new = Index.__new__(Index)
@@ -107,7 +109,7 @@ class _Tree(Nodes):
         self.nodes[address] = node
         return node
 
-    def changed(self, child: Child, depth: int, puts: list[bytes], removed: list[bytes]) -> _Node | None:
+    def changed(self, child: Child, depth: int, puts: Sequence[bytes], removed: Sequence[bytes]) -> _Node | None:
         """A node's records and children after the change, any number of them; None where a node becomes too empty."""
         node = self.node(child, depth)
         self.nodes.pop(child.address, None)  # another takes its place
@@ -151,15 +153,15 @@ class _Tree(Nodes):
     def _is_too_empty(self, run: _Node, depth: int) -> bool:
         return len(run.records) < self.max_records(depth) * _MERGE_PERCENT // 100
 
-    def _changed_leaf(self, node: _Node, puts: list[bytes], removed: list[bytes]) -> _Node:
+    def _changed_leaf(self, node: _Node, puts: Sequence[bytes], removed: Sequence[bytes]) -> _Node:
         if not removed and node.records and self.key(node.records[-1]) < self.key(puts[0]):
-            return _Node(node.records + puts, [])  # as where rows are appended
+            return _Node([*node.records, *puts], [])  # as where rows are appended
         gone = set(removed)
         records = [one for one in node.records if one not in gone] if gone else node.records.copy()
         if len(puts) > _FEW:
             replaced = set(map(self.key, puts))
             records = [one for one in records if self.key(one) not in replaced]
-            return _Node(sorted(records + puts, key=self.key), [])
+            return _Node(sorted([*records, *puts], key=self.key), [])
         for put in puts:
             first = bisect.bisect_left(records, self.key(put), key=self.key)
             del records[first : bisect.bisect_right(records, self.key(put), first, key=self.key)]
@@ -170,6 +172,8 @@ class _Tree(Nodes):
     def split(self, run: _Node, depth: int) -> tuple[list[bytes], list[Child]]:
         """Write a run as one node, or as several of about the same size with a record between each two."""
         max_records, count = self.max_records(depth), len(run.records)
+        if count <= max_records:
+            return [], [self._write_node(run.records, run.children, depth)]
         pieces = max(1, -(-(count + 1) // (max_records + 1)))
         between: list[bytes] = []
         out: list[Child] = []

@@ -28,17 +28,17 @@ def size_width(plan: ChunkPlan) -> int:
 
 def records(entries: Any, coordinates: Any, width: int) -> list[bytes]:
     """Records of chunks. entries (n, 3): address, size, filter mask; coordinates (n, rank): in the grid of chunks."""
-    return [_record(tuple(map(int, e)), tuple(map(int, c)), width) for e, c in zip(entries, coordinates, strict=True)]
+    return [record(tuple(map(int, e)), tuple(map(int, c)), width) for e, c in zip(entries, coordinates, strict=True)]
 
 
 def records_of_grid(entries: Any, plan: ChunkPlan, above: int = 0) -> list[bytes]:
     """Records of all chunks of a grid, in its order, where so many rows of chunks are above it."""
     grid, width = plan.grid, size_width(plan)
     places = itertools.product(range(above, above + grid[0]), *map(range, grid[1:]))
-    return [_record(entry, coordinate, width) for entry, coordinate in zip(entries.tolist(), places, strict=True)]
+    return [record(entry, coordinate, width) for entry, coordinate in zip(entries.tolist(), places, strict=True)]
 
 
-def _record(entry: Sequence[int], coordinates: Sequence[int], width: int) -> bytes:
+def record(entry: Sequence[int], coordinates: Sequence[int], width: int) -> bytes:
     """One record: address; with filters size and filter mask; coordinates."""
     address, size, mask = entry
     filtered = size.to_bytes(width, "little") + mask.to_bytes(4, "little") if width else b""
@@ -51,6 +51,11 @@ def coordinates_of(rank: int) -> Any:
 
 
 def layout_message(plan: ChunkPlan, address: int) -> bytes:
-    """The body of the data layout message."""
+    """The body of the data layout message, which ends in the address."""
     information = struct.pack("<IBB", NODE_BYTES, _SPLIT_PERCENT, _MERGE_PERCENT)
     return data_layout.encode(plan.chunks, plan.dtype.itemsize, data_layout.BTREE2, information, address)
+
+
+def leading_to(message: bytes, address: int) -> bytes:
+    """A data layout message with another address."""
+    return message[:-8] + address.to_bytes(8, "little")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 
 _LINKS_DEFAULT = 8  # links that a header holds when the message states no number
@@ -10,6 +11,7 @@ _FEWEST = 6  # links with which a group goes back into its header, where it stat
 _HAS_LIMITS, _HAS_ESTIMATES = 1, 2  # flags
 
 
+@functools.lru_cache(256)  # groups of few forms are written again and again
 def allowing(old: bytes | None, count: int) -> bytes:
     """The message as it was, but for a larger number of links where the header holds more. old: None for no message.
 

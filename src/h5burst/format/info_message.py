@@ -25,18 +25,23 @@ class Info(NamedTuple):
     next_order: int
 
 
+_PLAIN = struct.Struct("<BBQQ")
 NO_INFO = Info(UNDEFINED, UNDEFINED, False, False, 0)
 
 
 def find(messages: Iterable[Message], kind: int) -> Info:
     """The message of a kind (`LINK_INFO`, `ATTRIBUTE_INFO`) among those of a header; `NO_INFO` where there is none."""
-    body = next((message.body for message in messages if message.type == kind), None)
-    return NO_INFO if body is None else decode(body, 8 if kind == oh.LINK_INFO else 2)
+    for message in messages:
+        if message.type == kind:
+            return decode(message.body, 8 if kind == oh.LINK_INFO else 2)
+    return NO_INFO
 
 
 @total("a link info or attribute info message")
 def decode(body: bytes, order_bytes: int) -> Info:
     """order_bytes: of the order: 8 for links, 2 for attributes."""
+    if not body[1] & 3:
+        return Info(*_PLAIN.unpack_from(body)[2:], False, False, 0)
     tracked, indexed = bool(body[1] & 1), bool(body[1] & 2)
     at = 2 + (order_bytes if tracked else 0)
     heap, tree = struct.unpack_from("<QQ", body, at)
@@ -45,6 +50,8 @@ def decode(body: bytes, order_bytes: int) -> Info:
 
 def encode(info: Info, order_bytes: int, order_tree: int = UNDEFINED) -> bytes:
     """As `decode`. order_tree: address of the index by order, where there is to be one."""
+    if not (info.tracked or info.indexed):
+        return _PLAIN.pack(0, 0, info.heap, info.tree)
     flags = info.tracked | info.indexed << 1
     order = info.next_order.to_bytes(order_bytes, "little") if info.tracked else b""
     last = order_tree.to_bytes(8, "little") if info.indexed else b""

@@ -33,6 +33,8 @@ def _name_at(body: bytes) -> tuple[int, int]:
 @total("a link message")
 def decode(body: bytes) -> Link:
     """A link message."""
+    if body[:2] == b"\x01\x00" and len(body) == 11 + body[2] > 11:  # as in `name_of`
+        return Link(body[3:-8], int.from_bytes(body[-8:], "little"), None)
     flags, (at, end) = body[1], _name_at(body)
     is_hard = not (flags & _OF_A_KIND and body[2])
     order = struct.unpack_from("<q", body, 3 if flags & _OF_A_KIND else 2)[0] if flags & _ORDERED else None
@@ -79,6 +81,8 @@ def leading_to(body: bytes, address: int) -> bytes:
 
 def encode(name: bytes, target: int | bytes, order: int | None = None) -> bytes:
     """A hard link to an address, or a soft one to a path; order: where the group counts the making of its links."""
+    if order is None and not isinstance(target, bytes) and len(name) < 256 and name.isascii():
+        return b"\x01\x00%c%b%b" % (len(name), name, target.to_bytes(8, "little"))
     flags = width = 1 if len(name) > 255 else 0
     parts = []
     if isinstance(target, bytes):

@@ -6,6 +6,7 @@ Names here are the logical ones; a name that HDF5 cannot hold as one link is esc
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -29,10 +30,15 @@ def path_names(path: str | Sequence[str]) -> tuple[str, ...]:
     by one, for names that hold "/" or are ".". Raises TypeError for what is neither.
     """
     if isinstance(path, str):
-        return tuple(unescape(part) for part in path.split("/") if part not in ("", "."))
+        return _stored_names(path)
     if not isinstance(path, (tuple, list)) or not all(isinstance(name, str) for name in path):
         raise TypeError(f"a path is one text or a tuple of names, not {path!r}")
     return tuple(path)
+
+
+@functools.lru_cache(512)  # the same objects are asked for again and again
+def _stored_names(path: str) -> tuple[str, ...]:
+    return tuple(unescape(part) for part in path.split("/") if part not in ("", "."))
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,8 +149,7 @@ class History:
         instance._written_ns, instance.size = stamp.written_ns, stamp.size
         instance._source = Source(descriptor, instance.size, start.base, _BLOCK_BYTES, _BLOCKS)
         instance._last = None if newest is None else (newest.number, newest.address)
-        if newest is not None:
-            instance.newest = newest
+        instance.newest = newest
         return instance
 
     def _superblock(self) -> superblock.Whole:

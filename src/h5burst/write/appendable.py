@@ -53,15 +53,19 @@ class AppendableDataset:
                 raise NeedsLibhdf5Error("a dataset that is not chunked, or holds text")
             if dataset.layout[0] not in (4, 5) or dataset.type.subshape:
                 raise NeedsLibhdf5Error("an index of chunks of the older kind")
-            self._plan, self._fill = elements.plan, elements.fill
+            plan, fill = elements.plan, elements.fill
         except UnsupportedFeatureError as error:
             raise NeedsLibhdf5Error(str(error)) from error
-        if not _is_applied_here(self._plan.filters):
+        if not _is_applied_here(plan.filters):
             raise NeedsLibhdf5Error("filters that only libhdf5 applies")
         self.dtype, self.shape, self._limit = dataset.type.dtype, elements.shape, dataset.limits[0]
+        self._plan = chunks.ChunkPlan(self.shape, self.dtype, plan.chunks, plan.filters, fill)
         self._key = chunk_tree.coordinates_of(len(self.shape))
         self._tail: np.ndarray[Any, Any] | None = None  # the rows of the last, incomplete chunks, where they are known
         self._tree: btree2_update.Index | None = None
+        self._layout = chunk_tree.layout_message(self._plan, UNDEFINED)
+        self._is_by_rows = chunked.is_stored_by_rows(self._plan)
+        self._size_width = chunk_tree.size_width(self._plan)
 
     def _read_elements(self, file: EditedFile, address: int) -> Elements:
         self._elements: Elements | None = Elements(file.reader.parser.dataset(address))
@@ -102,16 +106,20 @@ class AppendableDataset:
         first = rows // per_chunk * per_chunk
         parts = parts if first == rows else [self._last_rows(file, address, first), *parts]
         tail = parts[0] if len(parts) == 1 else Joined.of(parts)
-        new_plan = chunks.ChunkPlan(tail.shape, self.dtype, plan.chunks, plan.filters, self._fill)
-        entries = chunked.store_chunks(writer, tail, new_plan, threads)
-        put = chunk_tree.records_of_grid(entries, new_plan, first // per_chunk)
+        if self._is_by_rows and isinstance(tail, np.ndarray) and tail.shape[0] <= per_chunk:
+            place = (first // per_chunk, *[0] * (len(self.shape) - 1))
+            put = [chunk_tree.record(chunked.store_band(writer, tail, plan), place, self._size_width)]
+        else:
+            new_plan = chunks.ChunkPlan(tail.shape, self.dtype, plan.chunks, plan.filters, plan.fill)
+            entries = chunked.store_chunks(writer, tail, new_plan, threads)
+            put = chunk_tree.records_of_grid(entries, new_plan, first // per_chunk)
         total = first + tail.shape[0]
         grown = AppendableDataset.__new__(AppendableDataset)
         grown.__dict__.update(self.__dict__)
         grown.shape = (total, *self.shape[1:])
         grown._elements, grown._tail = None, _last_chunk(tail, total % per_chunk)
         index = self._extended(file, address, writer, put, grown)
-        header.replace(oh.DATA_LAYOUT, Message(oh.DATA_LAYOUT, 0, chunk_tree.layout_message(plan, index)))
+        header.replace(oh.DATA_LAYOUT, Message(oh.DATA_LAYOUT, 0, chunk_tree.leading_to(self._layout, index)))
         space = header.first(oh.DATASPACE)
         if space is None or space.flags & oh.SHARED:
             raise NeedsLibhdf5Error("a shared dataspace")

@@ -47,7 +47,7 @@ def store(
 def store_chunks(writer: TreeWriter, data: Any, plan: chunks.ChunkPlan, threads: int | None) -> Entries:
     """Write an array's chunks. Returns address, size and filter mask of each."""
     entries = np.empty((plan.chunk_count, 3), np.uint64)
-    if _is_stored_by_rows(plan):
+    if is_stored_by_rows(plan):
         _store_rows(writer, data, plan, entries)
         return entries
     for chunk in chunks.encode(data, plan, threads):
@@ -76,7 +76,7 @@ def index(writer: Appender, plan: chunks.ChunkPlan, entries: Entries) -> tuple[b
     return layout, encode_filters(plan.filters)
 
 
-def _is_stored_by_rows(plan: chunks.ChunkPlan) -> bool:
+def is_stored_by_rows(plan: chunks.ChunkPlan) -> bool:
     """True where chunks are in memory as they will be in the file, except for their checksum."""
     return plan.chunks[1:] == plan.shape[1:] and [step.id for step in plan.filters] == [codecs.FLETCHER32]
 
@@ -86,13 +86,20 @@ def _store_rows(writer: TreeWriter, data: Any, plan: chunks.ChunkPlan, entries: 
     source, rows = as_source(data), plan.chunks[0]
     for number, first in enumerate(range(0, plan.shape[0], rows)):
         last = min(first + rows, plan.shape[0])
-        band = np.ascontiguousarray(source.read(first, last))
+        band = source.read(first, last)
         if band.dtype != plan.dtype or band.shape != (last - first, *plan.shape[1:]):
             raise ValueError(f"rows {first} to {last} of a {plan.dtype} source came as {band.shape} {band.dtype}")
-        payload = band.reshape(-1).view(np.uint8)
-        if payload.size < plan.chunk_bytes:
-            missing = plan.chunk_bytes - payload.size
-            element = plan.fill or bytes(plan.dtype.itemsize)
-            payload = np.concatenate([payload, np.frombuffer(element * (missing // len(element)), np.uint8)])
-        entries[number] = writer.payload(payload.data), payload.size + CHECKSUM_BYTES, 0
-        writer.append(fletcher32(payload).to_bytes(CHECKSUM_BYTES, "little"))
+        entries[number] = store_band(writer, band, plan)
+
+
+def store_band(writer: TreeWriter, band: np.ndarray[Any, Any], plan: chunks.ChunkPlan) -> tuple[int, int, int]:
+    """Write the rows of one chunk that is stored by rows. Returns its address, size and filter mask."""
+    payload = np.ascontiguousarray(band).reshape(-1).view(np.uint8)
+    chunk_bytes = plan.chunk_bytes
+    if payload.size < chunk_bytes:
+        missing = chunk_bytes - payload.size
+        element = plan.fill or bytes(plan.dtype.itemsize)
+        payload = np.concatenate([payload, np.frombuffer(element * (missing // len(element)), np.uint8)])
+    address = writer.payload(payload.data)
+    writer.append(fletcher32(payload).to_bytes(CHECKSUM_BYTES, "little"))
+    return address, chunk_bytes + CHECKSUM_BYTES, 0

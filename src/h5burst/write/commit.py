@@ -95,8 +95,9 @@ class _Append:
             mark = references.encode_mark(address, end, version=self.version, changed_ns=self.changed_ns)
             tree.append(mark)
             reserve = self._reserve.needed(base + end)
-            tree.append(history.encode_trailer(newest, reserve))
-            self._trailer = Trailer(history.trailer_length(), newest, reserve)
+            trailer = history.encode_trailer(newest, reserve)
+            tree.append(trailer)
+            self._trailer = Trailer(len(trailer), newest, reserve)
             self._size = base + end + len(mark) + self._trailer.length
             if base + tree.finish() != self._size:
                 raise AssertionError(f"{file.name}: an edit ended at another address than was planned")

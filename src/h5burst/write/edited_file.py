@@ -63,13 +63,14 @@ _edited: weakref.WeakSet[EditedFile] = weakref.WeakSet()  # here; one that is fo
 class StoredObject:
     """An object of the file: address, header as version 2 has it, links of a group (None for other objects)."""
 
-    __slots__ = ("_links", "_source", "address", "header")
+    __slots__ = ("_is_group", "_links", "_source", "address", "header")
 
     @classmethod
     def written(cls, source: Source, address: int, header: ObjectHeader, links: GroupLinks | None) -> StoredObject:
         """An object that was just written, which is not read again."""
         new = cls.__new__(cls)
         new.address, new.header, new._source, new._links = address, header, source, links
+        new._is_group = links is not None or _is_group(header)
         return new
 
     def __init__(self, source: Source, address: int) -> None:
@@ -82,11 +83,12 @@ class StoredObject:
         _complete(self.header)
         self._source = source
         self._links: GroupLinks | None = None
+        self._is_group = _is_group(self.header)
         _ = self.links  # what cannot be read is refused at once
 
     @property
     def links(self) -> GroupLinks | None:
-        if self._links is None and _is_group(self.header):
+        if self._links is None and self._is_group:
             self._links = GroupLinks(self._source, self.header)
         return self._links
 
@@ -381,10 +383,14 @@ class EditedFile:
         is_written: by this edit, so that its time of change says nothing about others.
         """
         self.check_process()
-        status = os.fstat(self.descriptor)
+        try:
+            status = os.stat(self.name)  # that of the open file, where the path still leads to it
+            is_same = status.st_ino == self.stamp.inode and status.st_dev == self.stamp.device
+        except FileNotFoundError:
+            is_same = False
         # What libhdf5 changes in place leaves the superblock as it was.
-        is_touched = not is_written and status.st_mtime_ns != self._seen_ns
-        if is_touched or not self.source.holds(0, self.start.data) or not self._is_at_path(status):
+        is_touched = is_same and not is_written and status.st_mtime_ns != self._seen_ns
+        if not is_same or is_touched or not self.source.holds(0, self.start.data):
             raise OSError(errno.EBUSY, "was changed by others in the meantime: edit it again", self.name)
         return status
 

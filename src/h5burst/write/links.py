@@ -112,7 +112,7 @@ class GroupLinks:
         return self._messages(heap, tree, order, {}) + others, None
 
     def _messages(self, heap: int, tree: int, order: int, listed: Mapping[bytes, Message]) -> list[Message]:
-        info = info_message.encode(self._info._replace(heap=heap, tree=tree, next_order=order), 8)
+        info = info_message.encode(Info(heap, tree, self._info.tracked, self._info.indexed, order), 8)
         return [Message(oh.LINK_INFO, 0, info), self._group_info(len(listed)), *listed.values()]
 
     def _group_info(self, count: int) -> Message:

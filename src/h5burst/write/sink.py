@@ -31,7 +31,7 @@ class Sink:
         self._flushing = flushing
         self._threads = threads
         self._stream: Any = None
-        self._opened = contextlib.ExitStack()
+        self._opened: BinaryIO | None = None
         self._unflushed_bytes = 0  # written since the disk was last asked to take them
         self._end = 0  # of what is written
         self._preallocated = 0  # where the room ends that was asked for; 0 before the first time
@@ -49,7 +49,8 @@ class Sink:
         if self._preallocated:
             with contextlib.suppress(OSError):  # what is too much is free again when the file is gone
                 os.ftruncate(self._stream.fileno(), os.fstat(self._stream.fileno()).st_size)
-        self._opened.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def write(self, view: memoryview) -> None:
         """Write all of a view: a raw stream may take less than it is given."""
@@ -104,7 +105,8 @@ class Sink:
 
     def _open(self, target: BinaryIO | str | os.PathLike[str]) -> Any:
         if isinstance(target, (str, os.PathLike)):
-            return self._opened.enter_context(open(target, "wb", buffering=0))
+            self._opened = open(target, "wb", buffering=0)  # noqa: SIM115 - until the block ends
+            return self._opened
         return target
 
     def write_at_start(self, data: bytes) -> None:
