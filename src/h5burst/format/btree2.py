@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import struct
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from h5burst._ext.h5parse import Source
 from h5burst.format.total import total
@@ -131,6 +133,26 @@ def _width(limit: int) -> int:
 def cut(records: bytes, size: int) -> list[bytes]:
     """Records that are end to end, one by one."""
     return [records[at : at + size] for at in range(0, len(records), size)]
+
+
+@total("a B-tree", reads=True)
+def find_record(source: Source, address: int, kind: int, key: Callable[[bytes], Any], wanted: Any) -> bytes | None:
+    """A record by its key, in which the records are ordered; None where there is none. Only what leads to it is read.
+
+    Raises `CorruptStructureError`.
+    """
+    shape, depth, child = read_header(source, address, kind)
+    nodes = Nodes(source, shape)
+    while child.own:
+        data, below = nodes.read(child, depth)
+        records = cut(data, shape.record_bytes)
+        at = bisect.bisect_left(records, wanted, key=key)
+        if at < len(records) and key(records[at]) == wanted:
+            return records[at]
+        if not depth:
+            break
+        child, depth = below[at], depth - 1
+    return None
 
 
 # ---------------------------------------------------------------- all records

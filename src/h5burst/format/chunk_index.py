@@ -11,7 +11,7 @@ import numpy as np
 
 from h5burst._ext.h5parse import Source
 from h5burst.format import chunk_btree1, extensible_array, fixed_array
-from h5burst.format.btree2 import read_records
+from h5burst.format.btree2 import find_record, read_records
 from h5burst.format.chunk_index_elements import ChunkElement, ChunkElements, ElementFormat
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.data_layout import BTREE1, BTREE2, FIXED_ARRAY, IMPLICIT, SINGLE, ChunkedLayout
@@ -62,6 +62,30 @@ def read_index(
     if filtered and layout.plain_edges and len(index.numbers):
         index.masks[_at_edge(index.numbers, shape, layout.chunks)] = _NO_FILTER
     return index
+
+
+@total("a chunk index", reads=True)
+def find_chunk(
+    source: Source, layout: ChunkedLayout, shape: tuple[int, ...], chunk_bytes: int, filtered: bool, number: int
+) -> ChunkElement | None:
+    """One chunk by its number, where the index is a version 2 B-tree; None where it was never written.
+
+    Only the nodes that lead to it are read.
+    """
+    place, rank = np.unravel_index(number, _grid(shape, layout.chunks)), len(shape)
+    unpack = struct.Struct(f"<{rank}Q").unpack
+    wanted = tuple(map(int, place))
+    record = find_record(source, layout.address, 11 if filtered else 10, lambda data: unpack(data[-8 * rank :]), wanted)
+    if record is None:
+        return None
+    size, mask, fixed = chunk_bytes, 0, len(record) - 8 * rank
+    if fixed != 8 and not (filtered and 13 <= fixed <= 20):
+        raise CorruptStructureError("the records of a chunk index are of another size")
+    if filtered:
+        size = int.from_bytes(record[8 : fixed - 4], "little")
+        mask = int.from_bytes(record[fixed - 4 : fixed], "little")
+    address = int.from_bytes(record[:8], "little")
+    return None if address == UNDEFINED else ChunkElement(address, size, mask)
 
 
 def _at_edge(numbers: Numbers, shape: tuple[int, ...], chunks: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -16,7 +16,7 @@ from h5burst.arrays import chunks
 from h5burst.arrays.selection import AxisIndices, bounding_box, relative_index
 from h5burst.codecs.filter_names import filter_name
 from h5burst.format import data_layout
-from h5burst.format.chunk_index import ChunkIndex, read_index
+from h5burst.format.chunk_index import ChunkIndex, find_chunk, read_index
 from h5burst.format.constants import UNDEFINED
 from h5burst.format.data_layout import CHUNKED, COMPACT, CONTIGUOUS, ChunkedLayout, Run
 from h5burst.format.filter_pipeline import decode_fill_value, decode_filters
@@ -32,6 +32,7 @@ Array: TypeAlias = "np.ndarray[Any, Any]"
 NEVER_WRITTEN = "was never written: read what you need of it lazily"
 _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from
 _FEW_CHUNKS = 4
+_SEARCHES = 4  # small reads before the whole index of chunks is read
 _GAP_BYTES = 1 << 13  # between rows of it that are read at once: they take as long as another call
 _LONG_ROW_BYTES = 1 << 11  # a row that is wanted whole is read into its place, rather than with what is beside it
 _MAX_UNWRITTEN_RATIO = 1032  # bytes of a dataset that was never written, for each byte of the file: what deflate can do
@@ -111,11 +112,13 @@ class Elements:
             index = read_index(
                 source, self.layout, self.shape, self.dataset.limits, plan.chunk_bytes, self.dataset.filters is not None
             )
-            _check_sizes(index, plan, source.size)
+            if len(index.numbers):
+                _check_sizes(index.stored_bytes, int(index.sizes.min()), plan, source.size)
             self._index = index
         return self._index
 
     _index: ChunkIndex | None = None
+    _searches = 0
 
     def stored_bytes(self, source: Source) -> int:
         """Number of bytes of the file that hold elements."""
@@ -214,10 +217,15 @@ class Elements:
         out: Array | None,
         threads: int | None,
     ) -> Array:
-        plan, index = self.plan, self.index(source)
-        fetch = self._fetch(source, self._coalesced(source, places))
+        plan = self.plan
+        is_small = self._kept is not None and self._is_small_read(places, shape)
         try:
-            if self._kept is not None and self._is_small_read(places, shape):
+            if self._kept is not None and is_small and self._is_searched(source):
+                search = self._search(source)
+                return self._read_kept(*self._kept, search, places, _new(shape, self.raw) if out is None else out)
+            index = self.index(source)
+            fetch = self._fetch(source, self._coalesced(source, places))
+            if self._kept is not None and is_small:
                 return self._read_kept(*self._kept, fetch, places, _new(shape, self.raw) if out is None else out)
             if len(index.numbers) == plan.chunk_count:
                 out = _new(shape, self.raw) if out is None else out
@@ -270,6 +278,29 @@ class Elements:
         needed = np.flatnonzero(_touches(index.numbers, self.plan, places))
         ranges = {int(index.numbers[at]): (int(index.addresses[at]), int(index.sizes[at])) for at in needed}
         return CoalescedChunks(source, ranges)
+
+    def _is_searched(self, source: Source) -> bool:
+        """True where a chunk is looked for in the index: the first few, before the whole index is worth its reading."""
+        if self._index is not None or source.reader is not None or self._searches >= _SEARCHES:
+            return False
+        layout = self.layout
+        return layout.kind == data_layout.BTREE2 and layout.address != UNDEFINED and not layout.plain_edges
+
+    def _search(self, source: Source) -> chunks.Fetch:
+        """As `_fetch`, without the index."""
+        self._searches += 1
+        plan, filtered = self.plan, self.dataset.filters is not None
+
+        def fetch(number: int) -> tuple[Any, int] | None:
+            found = find_chunk(source, self.layout, self.shape, plan.chunk_bytes, filtered, number)
+            if found is None:
+                return None
+            _check_sizes(found.size, found.size, plan, source.size)
+            payload = buffers.thread_buffer("stored chunk", found.size)
+            source.read_into(found.address, payload)
+            return payload, found.mask
+
+        return fetch
 
     def _fetch(self, source: Source, coalesced: CoalescedChunks | None = None) -> chunks.Fetch:
         """A function from a chunk's number to its stored bytes and filter mask; coalesced: has them already."""
@@ -351,12 +382,12 @@ def _touches(numbers: Array, plan: chunks.ChunkPlan, places: tuple[AxisIndices, 
     return is_touched
 
 
-def _check_sizes(index: ChunkIndex, plan: chunks.ChunkPlan, file_size: int) -> None:
-    """Refuse what no chunk can hold before memory is set aside for it."""
-    if index.stored_bytes > file_size:
+def _check_sizes(stored_bytes: int, smallest: int, plan: chunks.ChunkPlan, file_size: int) -> None:
+    """Refuse what no chunk can hold before memory is set aside for it. smallest: stored bytes of a chunk."""
+    if stored_bytes > file_size:
         raise CorruptStructureError("the chunks of a dataset overlap")
     ratio = codecs.max_ratio(plan.filters)
-    if ratio is not None and len(index.numbers) and plan.chunk_bytes > ratio * int(index.sizes.min()) + 64:
+    if ratio is not None and plan.chunk_bytes > ratio * smallest + 64:
         raise CorruptStructureError("a chunk is larger than its stored bytes can hold")
 
 
