@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import functools
 import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -108,7 +109,8 @@ class Nodes:
         return data[_PREFIX:end], below
 
 
-def _levels(node_bytes: int, record_bytes: int, depth: int) -> tuple[list[_Level], int]:
+@functools.lru_cache(64)
+def _levels(node_bytes: int, record_bytes: int, depth: int) -> tuple[tuple[_Level, ...], int]:
     """Capacities of nodes of each depth up to this one, and the bytes of a number of records in a pointer."""
     room = node_bytes - _PREFIX - _CHECKSUM
     max_records = room // record_bytes
@@ -122,7 +124,7 @@ def _levels(node_bytes: int, record_bytes: int, depth: int) -> tuple[list[_Level
             raise CorruptStructureError("the nodes of a B-tree are too small for it")
         max_below = (max_records + 1) * below.max_below + max_records
         levels.append(_Level(max_records, max_below, _width(max_below)))
-    return levels, width
+    return tuple(levels), width
 
 
 def _width(limit: int) -> int:

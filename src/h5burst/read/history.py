@@ -115,16 +115,22 @@ class History:
     """
 
     def __init__(
-        self, descriptor: int, path: str, *, trust: bool = False, start: superblock.Whole | None = None
+        self,
+        descriptor: int,
+        path: str,
+        *,
+        trust: bool = False,
+        start: superblock.Whole | None = None,
+        size: int | None = None,
     ) -> None:
-        """start: its superblock, where the caller has read it and the file cannot change."""
+        """start: its superblock, where the caller has read it and the file cannot change. size: its length just now."""
         self.path, self._descriptor = path, descriptor
         self._last: tuple[int, int] | None = None  # number and address of the newest record
         self.trailer: Trailer | None = None
         self.reason = ""
         self.is_untrusted, self._damage = False, ""
         with naming_file(path):
-            self.start = self._superblock() if start is None else start
+            self.start = self._superblock(size) if start is None else start
         status = os.fstat(descriptor)  # only now: an edit makes the file longer, then writes the superblock
         self._written_ns, self.size = status.st_mtime_ns, status.st_size
         self._source = Source(descriptor, status.st_size, self.start.base, _BLOCK_BYTES, _BLOCKS)
@@ -152,9 +158,9 @@ class History:
         instance.newest = newest
         return instance
 
-    def _superblock(self) -> superblock.Whole:
+    def _superblock(self, size: int | None) -> superblock.Whole:
         """Read again where the file became longer between two looks: an edit was made in between."""
-        size = os.fstat(self._descriptor).st_size
+        size = os.fstat(self._descriptor).st_size if size is None else size
         try:
             return superblock.read_whole(self._descriptor, size)
         except CorruptStructureError:
@@ -506,7 +512,7 @@ def opened(path: str, *, trust: bool = False) -> _Opened:
     with durable.annotating_oserror(path, "read"):
         file = OpenFile(path)
     try:
-        return _Opened(file, History(file.descriptor, path, trust=trust))
+        return _Opened(file, History(file.descriptor, path, trust=trust, size=file.stamp.size))
     except UnsupportedFeatureError as error:
         file.close()
         raise CorruptFileError(path, f"only libhdf5 reads it, so that it has no history: {error}") from error
