@@ -41,7 +41,8 @@ def find(messages: Iterable[Message], kind: int) -> Info:
 def decode(body: bytes, order_bytes: int) -> Info:
     """order_bytes: of the order: 8 for links, 2 for attributes."""
     if not body[1] & 3:
-        return Info(*_PLAIN.unpack_from(body)[2:], False, False, 0)
+        _, _, heap, tree = _PLAIN.unpack_from(body)
+        return Info(heap, tree, False, False, 0)
     tracked, indexed = bool(body[1] & 1), bool(body[1] & 2)
     at = 2 + (order_bytes if tracked else 0)
     heap, tree = struct.unpack_from("<QQ", body, at)
