@@ -521,3 +521,32 @@ def test_a_dataset_is_looked_at_anew(tmp_path: Path) -> None:
         rows.refresh()
     with pytest.raises(KeyError, match="nothing at"):
         other.refresh()
+
+
+@pytest.mark.parametrize("codec", [None, "gzip"])
+def test_a_few_elements_are_looked_up_in_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str | None
+) -> None:
+    """A version 2 B-tree of many chunks, some of which were never written, is not read as a whole for one of them."""
+    path, numbers = tmp_path / "file.h5", np.arange(6000.0).reshape(2000, 3)
+    with h5py.File(path, "w", libver="latest") as file:
+        options: dict[str, Any] = {"chunks": (5, 2), "maxshape": (None, None), "fillvalue": -1.0}
+        data = file.create_dataset("data", (2003, 3), float, compression=codec, **options)
+        data[:2000] = numbers
+        expected = data[:]
+
+    def is_not_read(*_: object) -> None:
+        raise AssertionError("the whole index is read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("h5burst.read.elements.read_index", is_not_read)
+        for row in (0, 1, 999, 1999, 2000, 2002):
+            with h5burst.open(path) as file:
+                array = file["data"]
+                assert array[row, 0] == expected[row, 0]
+                assert array[row, 2] == expected[row, 2]
+    with h5burst.open(path) as file:
+        array = file["data"]
+        for row in range(0, 2003, 200):  # more of them, and then all
+            assert array[row, 1] == expected[row, 1]
+        np.testing.assert_array_equal(array, expected)

@@ -232,6 +232,47 @@ def test_a_commit_that_fails_ends_the_transaction(path: Path, monkeypatch: pytes
     assert names(path) == ["a", "d", "x"]
 
 
+def test_rows_after_a_commit_that_failed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was known of the index when it failed is not taken for what is in the file."""
+    numbers = np.arange(1200.0).reshape(-1, 2)
+    storage = Storage(None, chunks=(1, 2), maxshape=(None, 2))
+    with h5burst.edit(path) as tx:
+        tx.put("plain", Array(numbers[:300], storage=storage))
+
+    def is_full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with h5burst.edit(path) as tx:
+        tx.append("plain", numbers[300:301])
+        tx.commit()
+        tx.append("plain", np.zeros((7, 2)))
+        with monkeypatch.context() as patched:
+            patched.setattr("h5burst.write.commit.flush_data", is_full)
+            with pytest.raises(OSError, match="the disk is full"):
+                tx.commit()
+    for first in range(301, 600):
+        with h5burst.edit(path, flush=False) as tx:
+            tx.append("plain", numbers[first : first + 1])
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["plain"], numbers)
+
+
+def test_a_commit_looks_at_the_file_three_times(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it writes, before the superblock, and behind it: each look takes as long as a page of Python."""
+    looks: list[str] = []
+    stat, fstat = os.stat, os.fstat
+    with h5burst.edit(path, flush=False) as tx:
+        tx.put("g/a", Array(np.arange(1)))
+        tx.commit()
+        tx.put("g/b", Array(np.arange(1)))
+        monkeypatch.setattr(os, "stat", lambda *args, **options: looks.append("stat") or stat(*args, **options))
+        monkeypatch.setattr(os, "fstat", lambda *args: looks.append("fstat") or fstat(*args))
+        tx.commit()
+        assert looks == ["stat", "stat", "fstat"]
+        monkeypatch.undo()
+    assert names(path) == ["a", "b", "x"]
+
+
 def test_flushes_are_those_of_the_edit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: list[int] = []
     monkeypatch.setattr(os, "fsync", flushed.append)
