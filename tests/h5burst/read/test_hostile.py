@@ -11,6 +11,7 @@ import os
 import random
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -360,9 +361,12 @@ def test_a_child_that_dies_or_hangs_is_an_error(
     monkeypatch.setattr(client, "_MIN_S", 2.0)
     command = [sys.executable, "-c", f"{READY}sys.stdin.buffer.read(20); {end}"]
     monkeypatch.setattr(client, "_child", client.GuardedProcess(command))
-    for _ in range(2):
-        with pytest.raises(CorruptFileError, match=f"/x: libhdf5 {message}"):
-            client.read("node", str(path), "/x", lazy=False)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ResourceWarning)
+        for _ in range(2):
+            with pytest.raises(CorruptFileError, match=f"/x: libhdf5 {message}"):
+                client.read("node", str(path), "/x", lazy=False)
+    assert [str(warning.message) for warning in said] == []  # no pipe is left to the garbage collector
 
 
 def test_a_child_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -293,7 +293,8 @@ def test_workers_know_the_features_of_an_imported_module(
     manifest = spikes_manifest(2)
     own = ("--set", 'extract_features.features=["spikes_in_all"]', "--set", "add_section_windows.length_s=10")
     done = command(manifest, "-o", tmp_path / "out", *own, "--import", str(tmp_path / "own_feature.py"))
-    assert done.wait(60) == 0, done.communicate()
+    told = done.communicate(timeout=60)
+    assert done.returncode == 0, told
     for name in ("rec0", "rec1"):
         unit = PipelineSession.load(tmp_path / "out" / f"{name}.h5").units["unit_001"]
         assert unit["features"]["spikes_in_all"]["data"]["count"] == len(unit["spike_times"])
@@ -342,7 +343,8 @@ def test_workers_know_what_an_installed_package_brings_by_entry_points(
     assert "compression must be one of 'gzip'" in stderr
     assert "got 'bz'" in stderr
     done = command(*batch, PYTHONPATH=str(site))
-    assert done.wait(60) == 0, done.communicate()
+    told = done.communicate(timeout=60)
+    assert done.returncode == 0, told
     for name in ("rec0", "rec1"):
         unit = PipelineSession.load(tmp_path / "out" / f"{name}.h5").units["unit_001"]
         assert unit["features"]["spikes_in_all"]["data"]["count"] == len(unit["spike_times"])

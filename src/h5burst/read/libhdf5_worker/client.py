@@ -7,6 +7,7 @@ needed and ends with its parent, however that ends: its standard input is then c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import subprocess
@@ -89,6 +90,9 @@ class GuardedProcess:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            assert self._process.stdin is not None
+            with contextlib.suppress(OSError):  # of a request that was not read
+                self._process.stdin.close()
             self._process = None
 
 
