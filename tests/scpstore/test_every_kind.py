@@ -11,7 +11,7 @@ import pytest
 
 from scpstore import io
 from scpstore.io import read_report
-from scpstore.io.engines import recognise as kinds
+from scpstore.io import report_kinds as kinds
 from scpstore.io.engines.any_report import READERS
 
 REAL = Path(os.environ.get("H5BURST_TEST_DATA", "")) / "search_engine_reports"

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import polars as pl
 
-from scpstore.io.engines.recognise import report_of
 from scpstore.io.exceptions import IOFormatError
+from scpstore.io.report_kinds import report_of
 
 SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon"}
 MISSING = [

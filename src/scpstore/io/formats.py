@@ -14,12 +14,12 @@ from scpstore.core.structures import ScpContainer
 from scpstore.io.delimited import open_table
 from scpstore.io.engines.any_report import READERS, read_report
 from scpstore.io.engines.mztab import is_mztab
-from scpstore.io.engines.recognise import MZTAB, report_of
 from scpstore.io.exceptions import IOFormatError
 from scpstore.io.exporters import save_hdf5
 from scpstore.io.importers import load_hdf5, read_checked
 from scpstore.io.interchange import read_h5ad, write_h5ad
 from scpstore.io.modalities import read_h5mu, write_h5mu
+from scpstore.io.report_kinds import MZTAB, report_of
 from scpstore.io.tables import TABLE_SUFFIXES, check_orientation, read_table, write_table
 
 HDF5_SUFFIXES = (".h5", ".hdf5")

@@ -20,8 +20,8 @@ from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError, Val
 from scpstore.core.sources import whole
 from scpstore.core.structures import Assay, ScpContainer, ScpMatrix
 from scpstore.io.delimited import Table, is_text, open_table
-from scpstore.io.engines.recognise import report_of
 from scpstore.io.exceptions import IOFormatError, writing
+from scpstore.io.report_kinds import report_of
 
 INDEX = "_index"
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")

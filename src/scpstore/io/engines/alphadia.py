@@ -13,7 +13,6 @@ import polars as pl
 from scpstore.core.structures import ScpContainer
 from scpstore.io.delimited import Table, open_table
 from scpstore.io.engines.long_tables import Level, QValue, from_wide
-from scpstore.io.engines.recognise import ALPHADIA, ALPHADIA_PRECURSORS
 from scpstore.io.engines.shared import (
     PEPTIDES,
     PRECURSORS,
@@ -30,6 +29,7 @@ from scpstore.io.engines.shared import (
     runs_among,
     with_channels,
 )
+from scpstore.io.report_kinds import ALPHADIA, ALPHADIA_PRECURSORS
 
 # Columns of 2.x by those of 1.x, whose `intensity` is that of the protein group.
 _NEWER = {

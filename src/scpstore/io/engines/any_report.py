@@ -8,8 +8,8 @@ from typing import Any
 
 from scpstore.core.exceptions import ValidationError
 from scpstore.core.structures import ScpContainer
+from scpstore.io import report_kinds as kinds
 from scpstore.io.delimited import open_table
-from scpstore.io.engines import recognise as kinds
 from scpstore.io.engines.alphadia import read_alphadia
 from scpstore.io.engines.diann import read_diann
 from scpstore.io.engines.discoverer import read_discoverer

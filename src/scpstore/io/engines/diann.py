@@ -18,7 +18,6 @@ from scpstore.core.structures import ScpContainer
 from scpstore.io.delimited import Table, open_table
 from scpstore.io.engines.in_parts import read_in_parts
 from scpstore.io.engines.long_tables import Level, QValue, from_wide
-from scpstore.io.engines.recognise import DIANN
 from scpstore.io.engines.shared import (
     PRECURSORS,
     PROTEINS,
@@ -36,6 +35,7 @@ from scpstore.io.engines.shared import (
     with_channels,
 )
 from scpstore.io.exceptions import IOFormatError
+from scpstore.io.report_kinds import DIANN
 
 _ID, _SEQUENCE, _CHANNEL, _DECOY = "Precursor.Id", "Modified.Sequence", "Channel", "Decoy"
 _LEVELS = (

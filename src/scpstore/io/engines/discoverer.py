@@ -12,8 +12,8 @@ import polars as pl
 from scpstore.core.structures import MaskCode, ScpContainer
 from scpstore.io.delimited import open_table
 from scpstore.io.engines.long_tables import Level, from_wide
-from scpstore.io.engines.recognise import DISCOVERER
 from scpstore.io.engines.shared import PEPTIDES, PROTEINS, PathLike, Request, container_of, not_a_report
+from scpstore.io.report_kinds import DISCOVERER
 from scpstore.io.tables import INDEX
 
 # "Abundance: F1: 126, Sample, A"; with "R-friendly" names "Abundance F1 126 Sample A".

@@ -15,7 +15,6 @@ import polars as pl
 from scpstore.core.structures import MaskCode, ScpContainer
 from scpstore.io.delimited import Table, open_table
 from scpstore.io.engines.long_tables import Level, from_wide
-from scpstore.io.engines.recognise import DIANN, FRAGPIPE, report_of
 from scpstore.io.engines.shared import (
     PEPTIDES,
     PRECURSORS,
@@ -26,6 +25,7 @@ from scpstore.io.engines.shared import (
     not_a_report,
 )
 from scpstore.io.exceptions import IOFormatError
+from scpstore.io.report_kinds import DIANN, FRAGPIPE, report_of
 
 _KINDS = tuple(f"{kind}{of}" for kind in ("", "MaxLFQ ") for of in ("", "Unique ", "Total ", "Razor "))
 _INTENSITIES = tuple(f"{kind}Intensity" for kind in _KINDS)

@@ -18,13 +18,6 @@ from scpstore.core.exceptions import ValidationError
 from scpstore.core.structures import MaskCode, ScpContainer
 from scpstore.io.delimited import Table, open_table
 from scpstore.io.engines.long_tables import Level, annotated, from_long, from_wide
-from scpstore.io.engines.recognise import (
-    MAXQUANT,
-    MAXQUANT_EVIDENCE,
-    MAXQUANT_OTHER,
-    MAXQUANT_PEPTIDES,
-    report_of,
-)
 from scpstore.io.engines.shared import (
     PEPTIDES,
     PRECURSORS,
@@ -35,6 +28,13 @@ from scpstore.io.engines.shared import (
     not_a_report,
 )
 from scpstore.io.exceptions import IOFormatError
+from scpstore.io.report_kinds import (
+    MAXQUANT,
+    MAXQUANT_EVIDENCE,
+    MAXQUANT_OTHER,
+    MAXQUANT_PEPTIDES,
+    report_of,
+)
 from scpstore.io.tables import INDEX
 
 _IDS, _MAJORITY, _SEQUENCE = "Protein IDs", "Majority protein IDs", "Sequence"

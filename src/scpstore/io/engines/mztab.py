@@ -12,9 +12,9 @@ import polars as pl
 from scpstore.core.structures import ScpContainer
 from scpstore.io.delimited import open_text
 from scpstore.io.engines.long_tables import Level, Matrices, annotated, from_wide
-from scpstore.io.engines.recognise import MZTAB
 from scpstore.io.engines.shared import PEPTIDES, PRECURSORS, PROTEINS, PathLike, Request, container_of, run_name
 from scpstore.io.exceptions import IOFormatError
+from scpstore.io.report_kinds import MZTAB
 from scpstore.io.tables import INDEX
 
 _LAYER, _PEPTIDE, _LINE = "abundance", "peptide", " line"

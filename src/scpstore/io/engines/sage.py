@@ -10,7 +10,6 @@ import polars as pl
 from scpstore.core.structures import ScpContainer
 from scpstore.io.delimited import Table, open_table
 from scpstore.io.engines.long_tables import Level, Matrices, annotated, from_long, from_wide
-from scpstore.io.engines.recognise import SAGE, SAGE_SPECTRA, report_of
 from scpstore.io.engines.shared import (
     PEPTIDES,
     PRECURSORS,
@@ -22,6 +21,7 @@ from scpstore.io.engines.shared import (
     short_names,
 )
 from scpstore.io.exceptions import IOFormatError
+from scpstore.io.report_kinds import SAGE, SAGE_SPECTRA, report_of
 
 _ANNOTATIONS = ("peptide", "stripped_peptide", "charge", "proteins", "is_decoy", "q_value", "score", "spectral_angle")
 _RUN, _INTENSITY, _ID = "filename", "intensity", "precursor"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scpstore.io.engines import recognise as kinds
+from scpstore.io import report_kinds as kinds
 
 _MAX_BYTES = 1 << 20
 Settings = tuple[str | None, dict[str, str]]

@@ -15,7 +15,6 @@ from scpstore.core.structures import ScpContainer
 from scpstore.io.delimited import Table, open_table
 from scpstore.io.engines.in_parts import read_in_parts
 from scpstore.io.engines.long_tables import Level, QValue, annotated, from_wide
-from scpstore.io.engines.recognise import SPECTRONAUT
 from scpstore.io.engines.shared import (
     PRECURSORS,
     PROTEINS,
@@ -31,6 +30,7 @@ from scpstore.io.engines.shared import (
     short_names,
 )
 from scpstore.io.exceptions import IOFormatError
+from scpstore.io.report_kinds import SPECTRONAUT
 
 _RUN, _ID, _CHARGE, _DECOY = "R.FileName", "EG.PrecursorId", "FG.Charge", "EG.IsDecoy"
 _SEQUENCES = ("EG.ModifiedSequence", "FG.LabeledSequence")
