@@ -147,6 +147,17 @@ def test_follow_ends_with_its_reader(directory: Path, stream: str) -> None:
         assert process.stderr.read() == ""
 
 
+def test_ctrl_c_behind_a_commands_end_shows_no_traceback() -> None:
+    code = """
+import atexit, signal, sys
+atexit.register(signal.raise_signal, signal.SIGINT)
+from h5burst.starting import h5burst as main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("package", ["h5burst", "hdmea", "scpstore"])
 def test_ctrl_c_while_modules_are_imported_shows_no_traceback(package: str) -> None:
     code = f"""

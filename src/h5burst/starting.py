@@ -5,9 +5,17 @@ Ctrl-C while that is imported ends the command as one line, as it does later.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import signal
 import sys
 from collections.abc import Callable
+
+
+def _ignore_ctrl_c() -> None:
+    """Behind a command's end: what Python itself does then would show a traceback."""
+    with contextlib.suppress(ValueError, KeyboardInterrupt):  # of other threads than the main one
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def __getattr__(package: str) -> Callable[[], int]:
@@ -20,6 +28,8 @@ def __getattr__(package: str) -> Callable[[], int]:
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
-        return run()
+        code = run()
+        _ignore_ctrl_c()
+        return code
 
     return main

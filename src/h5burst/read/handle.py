@@ -155,7 +155,7 @@ class FileHandle:
                 kept.forget()
 
     def __del__(self) -> None:
-        if self.kept is not None:
+        if getattr(self, "kept", None) is not None:  # `__init__` may have been interrupted
             self._drop()
 
     def __reduce__(self) -> tuple[Any, ...]:

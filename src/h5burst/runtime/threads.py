@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from h5burst.runtime import cgroups
 
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 _MOST = 4096  # threads; more is a slip of the pen, and cannot be started
 _lock = threading.Lock()
-_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_pools: dict[tuple[int, int], _Pool] = {}
 _inside = threading.local()
 
 
@@ -117,12 +117,36 @@ def _positive_int(variable: str) -> int | None:
     return int(text)
 
 
+class _Pool(ThreadPoolExecutor):
+    """A pool that another one replaces when Ctrl-C comes while it starts a thread.
+
+    Such a thread runs, but the pool does not know it: it would wait for work, and Python's end for it, for ever.
+    """
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads, thread_name_prefix="h5burst", initializer=_mark_inside)
+        self._threads_at_most, self.is_replaced = threads, False
+
+    def submit(self, function: Callable[..., Result], /, *arguments: Any, **options: Any) -> Future[Result]:
+        try:
+            return super().submit(function, *arguments, **options)
+        except RuntimeError:
+            if not self.is_replaced:
+                raise
+            return pool(self._threads_at_most).submit(function, *arguments, **options)
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self.is_replaced = True
+                self.shutdown(wait=False)  # ends all its threads, when they have done what they were given
+            raise
+
+
 def pool(threads: int | None = None) -> ThreadPoolExecutor:
     """The shared executor of that many threads; made anew in a forked child."""
     key = (os.getpid(), thread_count(threads))
     with _lock:
-        if key not in _pools:
-            _pools[key] = ThreadPoolExecutor(key[1], thread_name_prefix="h5burst", initializer=_mark_inside)
+        if key not in _pools or _pools[key].is_replaced:
+            _pools[key] = _Pool(key[1])
         return _pools[key]
 
 

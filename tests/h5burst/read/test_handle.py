@@ -259,3 +259,7 @@ def test_a_handle_looks_at_the_state_it_was_given(tmp_path: Path, later: Callabl
     again = through_pickle(tree["group/x"].data)  # type: ignore[union-attr]
     assert np.array_equal(again[1:3], ROWS[1:3])
     assert np.array_equal(open_tree(path)["group/x"].data[:], -ROWS)  # type: ignore[union-attr]
+
+
+def test_a_handle_whose_making_was_interrupted_ends_in_silence() -> None:
+    FileHandle.__new__(FileHandle).__del__()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -105,6 +107,30 @@ def test_a_variable_that_is_no_number_is_named_at_once(verb: str, path: Path, mo
     with pytest.raises(ValueError, match="H5BURST_NUM_THREADS must be a whole number of at least 1, got 'many'"):
         VERBS[verb](path)
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_ctrl_c_while_a_thread_starts_lets_python_end() -> None:
+    """The executors of the standard library do not know a thread whose start was interrupted, and wait for it."""
+    code = """
+import threading
+from h5burst import parallel_map
+from h5burst.runtime import threads
+start = threading.Thread.start
+def interrupted(self):
+    start(self)
+    threading.Thread.start = start
+    raise KeyboardInterrupt
+threading.Thread.start = interrupted
+before = threads.pool(2)
+try:
+    parallel_map(abs, range(4), 2)
+except KeyboardInterrupt:
+    print("interrupted")
+print(parallel_map(abs, range(4), 2), before.submit(abs, -5).result())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "interrupted\n[0, 1, 2, 3] 5\n"
 
 
 def test_no_threads_are_refused_for_a_graft(path: Path) -> None:
