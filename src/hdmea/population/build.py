@@ -251,7 +251,8 @@ def _means(part_paths: Sequence[Path]) -> Means:
         for movie, (keys, means) in parts.means_of(part).items():
             by_movie.setdefault(movie, []).append((part, keys, means))
     joined: Means = {}
-    for movie, stretches in by_movie.items():
+    for movie in list(by_movie):
+        stretches = by_movie.pop(movie)  # of one stimulus at a time there are two copies
         kept = usual_lengths({str(n): (0, means.shape[1]) for n, (_, _, means) in enumerate(stretches)})
         chosen = [stretches[int(n)] for n in kept]
         shortest = min(means.shape[1] for _, _, means in chosen)

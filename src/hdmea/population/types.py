@@ -32,6 +32,7 @@ VERSION = 2  # of how fits are made and judged
 MIN_VARIANCE = 1.0  # features are in units of the least SD
 WIDTH = 0.15  # SD within a type, of the size of a cell's response: what cells of one type differ by in any case
 BIN_FRAMES = 3  # 50 ms: traces are low-passed at 10 Hz
+MAX_FITTED = 15_000  # cells that mixtures are fitted to
 _BLOCK = 4096  # cells at once
 # Of ipRGCs; of many trials, a correlation of two of 0.5 is an index (`iprgc_2hz_QI`) of 0.71.
 MIN_LIKENESS, MIN_SUSTAINED_HZ, MIN_LASTING = 0.5, 1.0, 0.5
@@ -211,7 +212,8 @@ def find_types(
     difference, such as of sensitivity, which is none of type. max_types: the largest k, beyond five without a better
     BIC none is tried; starts: of each fit; bootstraps: samples of the cells, fitted anew with that k; kept: a file for
     what was computed, from which a call with the same features and options goes on; threads: fits at once, on which the
-    result does not depend. Raises `ValueError` for features that are not finite.
+    result does not depend. Of more than 15 000 cells, mixtures are fitted to so many of them, drawn at random, and all
+    cells get the type that is most probable by the best one. Raises `ValueError` for features that are not finite.
     """
     x = np.asarray(features, np.float64)
     if x.ndim != 2 or not np.isfinite(x).all():
@@ -219,14 +221,18 @@ def find_types(
     if not x.shape[1]:
         alone = Typing(np.zeros(len(x), np.int64), np.ones(len(x)), 1, {}, np.ones(1), np.array([len(x)]))
         return replace(alone, reason="no stable type: the cells have no responses that repeat and differ")
-    max_types = max(1, min(max_types, len(x) // 5))
+    chosen = np.arange(len(x))
+    if len(x) > MAX_FITTED:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(x), MAX_FITTED, replace=False))
+    fitted = x[chosen]
+    max_types = max(1, min(max_types, len(fitted) // 5))
     with required("threadpoolctl", "finding types of cells").threadpool_limits(1):  # a fit a thread is faster
         at_once = threads or thread_count()
-        fits = _Kept(kept, x, [VERSION, starts, seed])
+        fits = _Kept(kept, fitted, [VERSION, starts, seed])
         bic: dict[int, float] = {}
         for first in range(1, max_types + 1, at_once):
             some = range(first, min(first + at_once, max_types + 1))
-            values = fits.values("bic", some, lambda k: _bic(_fitted(x, k, starts, seed), x), at_once)
+            values = fits.values("bic", some, lambda k: _bic(_fitted(fitted, k, starts, seed), fitted), at_once)
             for k, value in zip(some, values, strict=True):
                 if len(bic) and k - min(bic, key=bic.__getitem__) > PATIENCE:
                     break  # those that were computed at once with the last one that counts
@@ -235,12 +241,12 @@ def find_types(
             if some[-1] - min(bic, key=bic.__getitem__) >= PATIENCE:
                 break
         k = min(bic, key=bic.__getitem__)
-        best = _fitted(x, k, starts, seed)
+        best = _fitted(fitted, k, starts, seed)
         share = best.predict_proba(x)
         labels = share.argmax(axis=1).astype(np.int64)
         progress(f"stability of {k} types")
         samples = fits.values(
-            f"stability_{k}", range(bootstraps), lambda n: _similarity(x, labels, k, starts, seed + 1 + n), at_once
+            f"stability_{k}", range(bootstraps), lambda n: _similarity(fitted, labels[chosen], k, starts, seed + 1 + n), at_once
         )
     stability = np.mean(samples, axis=0) if k > 1 else np.ones(1)
     typing = Typing(labels, share.max(axis=1), k, bic, stability, np.bincount(labels, minlength=k))

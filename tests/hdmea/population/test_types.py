@@ -306,6 +306,25 @@ def test_interrupted_fits_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(fits) > done + 4  # other features: everything anew
 
 
+def test_of_many_cells_some_are_fitted_and_all_have_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    truth = rng.integers(0, 3, 2000)
+    features = 12.0 * np.eye(3)[truth] + rng.normal(0, 1, (2000, 3))
+    fitted, sizes = types._fitted, []
+
+    def counted(x: Floats, *arguments: Any) -> Any:
+        sizes.append(len(x))
+        return fitted(x, *arguments)
+
+    monkeypatch.setattr(types, "_fitted", counted)
+    monkeypatch.setattr(types, "MAX_FITTED", 300)
+    found = find_types(features, max_types=5, starts=1, bootstraps=3)
+    assert max(sizes) == 300
+    assert (found.k, found.sizes.sum()) == (3, 2000)
+    assert found.is_stable.all()
+    assert all(len(set(truth[found.labels == n])) == 1 for n in range(3))
+
+
 def test_threads_do_not_change_types() -> None:
     traces, _ = population(0.3, cells=12)
     features = trace_features(traces, 4, 20)
