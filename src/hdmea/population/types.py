@@ -245,8 +245,12 @@ def find_types(
         share = best.predict_proba(x)
         labels = share.argmax(axis=1).astype(np.int64)
         progress(f"stability of {k} types")
+        of_fitted = labels[chosen]
         samples = fits.values(
-            f"stability_{k}", range(bootstraps), lambda n: _similarity(fitted, labels[chosen], k, starts, seed + 1 + n), at_once
+            f"stability_{k}",
+            range(bootstraps),
+            lambda n: _similarity(fitted, of_fitted, k, starts, seed + 1 + n),
+            at_once,
         )
     stability = np.mean(samples, axis=0) if k > 1 else np.ones(1)
     typing = Typing(labels, share.max(axis=1), k, bic, stability, np.bincount(labels, minlength=k))
