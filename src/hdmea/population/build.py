@@ -28,6 +28,7 @@ from hdmea.population.types import (
     WIDTH,
     Responses,
     Typing,
+    are_small,
     find_types,
     groups_of,
     is_unresponsive,
@@ -328,15 +329,17 @@ def _responses(cells: pl.DataFrame, means: Means) -> dict[str, Any]:
 
 
 def _types_table(cells: pl.DataFrame, result: PopulationResult) -> pl.DataFrame:
-    """A row a type: group, cells, stability, whether it is stable, and its share of each recording's cells."""
+    """A row a type: group, cells, stability, whether it is stable, and small, its share of each recording's cells."""
     table = []
     of_each = dict(cells.group_by("recording", maintain_order=True).len().iter_rows())
     for group, typing in result.typing.items():
         recordings_of = cells.filter((pl.col("group") == group) & pl.col("type").is_not_null())["recording"].to_list()
         shares = shares_by_recording(typing.labels, recordings_of, of_each)
+        small = are_small(group, typing.sizes)
         for n in range(typing.k):
             entry = {"group": group, "type": f"{group} {n}", "cells": int(typing.sizes[n])}
             entry |= {"stability": float(typing.stability[n]), "is_stable": bool(typing.is_stable[n])}
+            entry |= {"is_small": bool(small[n])}
             entry |= {"recordings": list(of_each), "shares": shares[:, n].tolist()}
             table.append(entry)
     return pl.DataFrame(table, schema=_TYPES_SCHEMA)
@@ -344,7 +347,12 @@ def _types_table(cells: pl.DataFrame, result: PopulationResult) -> pl.DataFrame:
 
 _TYPES_SCHEMA = {
     **{"group": pl.String(), "type": pl.String(), "cells": pl.Int64(), "stability": pl.Float64()},
-    **{"is_stable": pl.Boolean(), "recordings": pl.List(pl.String()), "shares": pl.List(pl.Float64())},
+    **{
+        "is_stable": pl.Boolean(),
+        "is_small": pl.Boolean(),
+        "recordings": pl.List(pl.String()),
+        "shares": pl.List(pl.Float64()),
+    },
 }
 
 

@@ -38,7 +38,8 @@ _BLOCK = 4096  # cells at once
 MIN_LIKENESS, MIN_SUSTAINED_HZ, MIN_LASTING = 0.5, 1.0, 0.5
 FALSE_DISCOVERIES = 0.05
 NO_RESPONSE = "no response"
-GROUPS = ("ipRGC", "direction selective", "orientation selective", NO_RESPONSE, "other")
+SELECTIVE = ("direction selective", "orientation selective")
+GROUPS = ("ipRGC", *SELECTIVE, NO_RESPONSE, "other")
 
 
 @dataclass(frozen=True)
@@ -321,6 +322,15 @@ def _jaccards(labels: Ints, other: Ints, k: int) -> Floats:
     np.add.at(both, (labels, other), 1)
     either = both.sum(axis=1)[:, None] + both.sum(axis=0)[None] - both
     return np.asarray((both / np.maximum(either, 1)).max(axis=1))
+
+
+def are_small(group: str, sizes: Ints) -> npt.NDArray[np.bool_]:
+    """True for types that may be cells of another group alone (k,): no more cells than tests are expected to let in.
+
+    Of the cells of a selective group a share of 0.05 is expected to be false discoveries, whose responses may well be
+    alike. sizes: (k,) cells of each type of the group.
+    """
+    return np.asarray((sizes <= FALSE_DISCOVERIES * sizes.sum()) & (group in SELECTIVE))
 
 
 def shares_by_recording(labels: Ints, recordings: Sequence[str], cells: Mapping[str, int]) -> Floats:

@@ -75,7 +75,10 @@ def _types(types: pl.DataFrame, responses: Mapping[str, Mapping[str, npt.NDArray
     heads = ["type", "cells", "stability", *(movie.replace("_", " ") for movie in movies), "share of recordings' cells"]
     rows = []
     for row in types.sort(["group", "cells"], descending=[False, True]).iter_rows(named=True):
-        said = f"{row['stability']:.2f}" + ("" if row["is_stable"] else " (no type)")
+        doubt = "" if row["is_stable"] else " (no type)"
+        if row["is_stable"] and row.get("is_small"):
+            doubt = " (may be of another group)"
+        said = f"{row['stability']:.2f}{doubt}"
         drawn = "".join(f"<td>{_trace(responses[movie].get(row['type']), row['type'], movie)}</td>" for movie in movies)
         share = _shares(row["recordings"], row["shares"], row["type"])
         rows.append(
@@ -86,7 +89,8 @@ def _types(types: pl.DataFrame, responses: Mapping[str, Mapping[str, npt.NDArray
     return (
         f"<p>{stable} of {len(types)} are stable: each has a similarity (Jaccard) of at least 0.75 with a type of "
         "bootstrap samples, on average. A cluster below that is not a type. A type that only one recording has may be "
-        f"that recording, not a kind of cell.</p>{_framed('Types', heads, rows, {'cells', 'stability'})}"
+        "that recording, not a kind of cell; one of no more cells than the tests of selectivity let in falsely (5 % of "
+        f"a selective group) may be cells of another group.</p>{_framed('Types', heads, rows, {'cells', 'stability'})}"
     )
 
 

@@ -19,6 +19,7 @@ from hdmea.population.types import (
     STABLE,
     WIDTH,
     Responses,
+    are_small,
     find_types,
     groups_of,
     is_unresponsive,
@@ -374,6 +375,15 @@ def test_cells_without_selectivity_are_hardly_ever_called_selective() -> None:
     assert (found[truly] == "direction selective").all()
     assert (found[~truly] == "direction selective").sum() <= 15  # 45 have a p below 0.05
     assert (found == "orientation selective").sum() <= 2
+
+
+def test_types_that_false_discoveries_alone_could_make_are_small() -> None:
+    # At a rate of false discoveries of 5 % ten of 200 selective cells are expected to be none.
+    sizes = np.array([110, 75, 10, 5])
+    assert are_small("direction selective", sizes).tolist() == [False, False, True, True]
+    assert are_small("orientation selective", sizes).tolist() == [False, False, True, True]
+    assert not are_small("other", sizes).any()
+    assert not are_small("ipRGC", sizes).any()
 
 
 def test_shares_are_of_all_cells_of_each_recording() -> None:
