@@ -246,20 +246,21 @@ class _Rates:
 
 
 def _means(part_paths: Sequence[Path]) -> Means:
-    """By stimulus the filtered means of units of the usual length, cut to the shortest."""
-    by_movie: dict[str, list[tuple[Path, list[str], npt.NDArray[np.float32]]]] = {}
+    """By stimulus the filtered means of units of the usual length, cut to the shortest; a part is read at a time."""
+    by_movie: dict[str, list[tuple[Path, list[str], Any]]] = {}
     for part in part_paths:
         for movie, (keys, means) in parts.means_of(part).items():
             by_movie.setdefault(movie, []).append((part, keys, means))
     joined: Means = {}
-    for movie in list(by_movie):
-        stretches = by_movie.pop(movie)  # of one stimulus at a time there are two copies
+    for movie, stretches in by_movie.items():
         kept = usual_lengths({str(n): (0, means.shape[1]) for n, (_, _, means) in enumerate(stretches)})
         chosen = [stretches[int(n)] for n in kept]
         shortest = min(means.shape[1] for _, _, means in chosen)
         keys = [key for _, unit_keys, _ in chosen for key in unit_keys]
         starts = np.cumsum([0, *(len(unit_keys) for _, unit_keys, _ in chosen)])[:-1].astype(np.int64)
-        values = np.concatenate([means[:, :shortest] for _, _, means in chosen])
+        values = np.empty((len(keys), shortest), np.float32)
+        for start, (_, unit_keys, means) in zip(starts.tolist(), chosen, strict=True):
+            values[start : start + len(unit_keys)] = np.asarray(means)[:, :shortest]
         joined[movie] = _Means(keys, values, [part for part, _, _ in chosen], starts)
     return joined
 

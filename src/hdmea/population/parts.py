@@ -178,11 +178,11 @@ def used_of(part: Path) -> tuple[npt.NDArray[np.bool_] | None, float]:
     return None if used is None else np.asarray(used, np.bool_), float(stored["pitch_um"])
 
 
-def means_of(part: Path) -> dict[str, tuple[list[str], npt.NDArray[np.float32]]]:
-    """By stimulus the keys and the filtered means (units, T) of what types are found from."""
+def means_of(part: Path) -> dict[str, tuple[list[str], Any]]:
+    """By stimulus the keys and the filtered means (units, T) of what types are found from, not yet read."""
     stored = h5burst.load(part, lazy=True)["means"]
     return {
-        str(movie): (list(map(str, stored_means["keys"])), np.asarray(stored_means["means"]))
+        str(movie): (list(map(str, stored_means["keys"])), stored_means["means"])
         for movie, stored_means in stored.items()
     }
 

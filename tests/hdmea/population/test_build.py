@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+import h5burst
 from h5burst import console
 from hdmea.batch.run import Engine
 from hdmea.cli import app
 from hdmea.io import section_spike_times
-from hdmea.population import parts
+from hdmea.population import build, parts
 from hdmea.population.build import build_population
 from hdmea.utils.exceptions import ConfigurationError
 from support.hdmea_recordings import recording
@@ -203,3 +205,21 @@ def test_a_directory_of_parts_that_stays_empty_is_removed(tmp_path: Path) -> Non
     assert console.run(app, [*words, "--array-task", "0", "--array-count", "2"]) == 1
     assert console.run(app, [*words, "--array-task", "1", "--array-count", "2"]) == 0  # nothing in its share
     assert not (tmp_path / "out" / "parts").exists()
+
+
+def test_means_of_all_recordings_are_in_memory_once(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    part_paths, written = [], []
+    for n in range(16):
+        means = rng.normal(0, 1, (100, 1000 + n % 2)).astype(np.float32)
+        stored = {"m": {"keys": [f"r{n}_unit_{unit:03d}" for unit in range(100)], "means": means}}
+        h5burst.save(tmp_path / f"r{n}.h5", {"means": stored})
+        part_paths.append(tmp_path / f"r{n}.h5")
+        written.append(means[:, :1000])
+    tracemalloc.start()
+    joined = build._means(part_paths)["m"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(joined.values, np.concatenate(written))
+    assert joined.keys[100] == "r1_unit_000"
+    assert peak < 1.5 * joined.values.nbytes
