@@ -246,19 +246,19 @@ def _array_from_parts(parts: dict[str, Any]) -> np.ndarray[Any, Any]:
         for index, item in enumerate(parts["items"]):
             items[index] = _from_plain(item)
         return items.reshape(shape)
-    dtype = np.dtype(_descr(parts["dtype"]))
+    dtype = np.dtype(descr_of_json(parts["dtype"]))
     if dtype.itemsize == 0:
         return np.empty(shape, dtype)
     array: np.ndarray[Any, Any] = np.frombuffer(base64.b64decode(parts["base64"]), dtype=dtype).reshape(shape).copy()
     return array
 
 
-def _descr(descr: Any) -> Any:
-    """JSON turned the tuples of a structured dtype's description into lists."""
+def descr_of_json(descr: Any) -> Any:
+    """numpy's description of a dtype, whose tuples JSON turned into lists."""
     if isinstance(descr, str):
         return descr
     return [
-        (tuple(f[0]) if isinstance(f[0], list) else f[0], _descr(f[1]), *(tuple(extra) for extra in f[2:]))
+        (tuple(f[0]) if isinstance(f[0], list) else f[0], descr_of_json(f[1]), *(tuple(extra) for extra in f[2:]))
         for f in descr
     ]
 

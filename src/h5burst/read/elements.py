@@ -15,6 +15,7 @@ from h5burst._ext.h5parse import Dataset, Kind, RowsInFile, Source
 from h5burst.arrays import chunks
 from h5burst.arrays.selection import AxisIndices, bounding_box, relative_index
 from h5burst.codecs.filter_names import filter_name
+from h5burst.codecs.gzip import Gzip
 from h5burst.format import data_layout
 from h5burst.format.chunk_index import ChunkIndex, find_chunk, read_index
 from h5burst.format.constants import UNDEFINED
@@ -35,8 +36,7 @@ _FEW_CHUNKS = 4
 _SEARCHES = 4  # small reads before the whole index of chunks is read
 _GAP_BYTES = 1 << 13  # between rows of it that are read at once: they take as long as another call
 _LONG_ROW_BYTES = 1 << 11  # a row that is wanted whole is read into its place, rather than with what is beside it
-_MAX_UNWRITTEN_RATIO = 1032  # bytes of a dataset that was never written, for each byte of the file: what deflate can do
-_MIN_UNWRITTEN = 1 << 30  # bytes that any file may have of them
+_MIN_UNWRITTEN = 1 << 30  # bytes of datasets that were never written, which any file may have
 _POINTER = 8  # bytes of a text's place in an array of objects
 
 
@@ -353,7 +353,7 @@ class Elements:
 
 def max_fill_bytes(file_size: int) -> int:
     """Bytes of elements that were never written which a file of this size may stand for, all its datasets together."""
-    return max(_MIN_UNWRITTEN, _MAX_UNWRITTEN_RATIO * file_size)
+    return max(_MIN_UNWRITTEN, Gzip.max_ratio * file_size)
 
 
 def fill_too_large(shape: tuple[int, ...]) -> CorruptStructureError:

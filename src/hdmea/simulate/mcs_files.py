@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
@@ -158,17 +159,18 @@ def _write_sensor(acquisition: h5py.Group, identities: _Identities, tick: int, s
     identities.mark(stream.create_dataset("SensorMeta", data=meta), "SensorMeta")
 
 
-class UnitRecord(Protocol):
-    """Unit as `write_cmtr` needs it; see `hdmea.simulate.unit_tables.UnitRecord`."""
+@dataclass(frozen=True, slots=True)
+class UnitRecord:
+    """One unit of a `.cmtr` file.
 
-    @property
-    def info(self) -> np.ndarray: ...
-    @property
-    def peaks(self) -> np.ndarray: ...
-    @property
-    def roi_averages(self) -> npt.NDArray[np.float32]: ...
-    @property
-    def unmixing(self) -> npt.NDArray[np.float32]: ...
+    info: one row of `UNIT_INFO`; peaks: its table of peaks; roi_averages: (samples, electrodes) float32 mean waveforms
+    on the region of interest, row by row; unmixing: (electrodes,) float32 weights that give the unit's own signal.
+    """
+
+    info: np.ndarray
+    peaks: np.ndarray
+    roi_averages: npt.NDArray[np.float32]
+    unmixing: npt.NDArray[np.float32]
 
 
 def write_cmtr(path: Path, cmcr_name: str, units: Iterable[UnitRecord], rng: np.random.Generator) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,20 +19,6 @@ ROI_REACH = 1  # electrodes on each side of the soma's
 _NOISE_POOL = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class UnitRecord:
-    """One unit of a `.cmtr` file.
-
-    info: one row of `UNIT_INFO`; peaks: its table of peaks; roi_averages: (samples, electrodes) float32 mean waveforms
-    on the region of interest, row by row; unmixing: (electrodes,) float32 weights that give the unit's own signal.
-    """
-
-    info: np.ndarray
-    peaks: np.ndarray
-    roi_averages: npt.NDArray[np.float32]
-    unmixing: npt.NDArray[np.float32]
-
-
 def unit_records(
     layout: Layout,
     patch: tuple[int, int],
@@ -43,7 +28,7 @@ def unit_records(
     cutout_samples: int,
     noise: NoiseOptions,
     seed: int,
-) -> Iterator[UnitRecord]:
+) -> Iterator[mcs_files.UnitRecord]:
     """Every unit's record, in order: its spikes, and some sub-threshold peaks among them that are not included."""
     tick = mcs_files.tick_us(sampling_rate)
     shape = soma_shape((np.arange(cutout_samples) - cutout_samples // 3) / sampling_rate)
@@ -61,7 +46,7 @@ def unit_records(
         on_electrode = heights[unit].max(initial=0.0) * shape
         cutouts = windows[rng.integers(0, len(windows), len(samples))][:, :cutout_samples]
         cutouts = cutouts + np.where(included, 1.0, 0.3).astype(np.float32)[:, None] * on_electrode.astype(np.float32)
-        yield UnitRecord(
+        yield mcs_files.UnitRecord(
             unit_info(layout, unit, heights[unit], shape, noise),
             mcs_files.peak_table(samples[order] * tick, included, cutouts),
             (shape[:, None] * heights[unit]).astype(np.float32),

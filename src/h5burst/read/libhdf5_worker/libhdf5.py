@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from h5burst.codecs.filter_names import describe_missing, filter_name
+from h5burst.codecs.gzip import Gzip
 from h5burst.model.errors import CorruptFileError, MissingFilterError, UnfinishedFileError, damaged_objects
 from h5burst.model.tree import (
     AS_DEFAULT,
@@ -43,7 +44,6 @@ MakeUnread: TypeAlias = Callable[[str, tuple[str, ...], tuple[int, ...], np.dtyp
 
 _ROWS_BYTES = 16 << 20  # read at once when a whole file is checked
 _MIN_REFUSED = 1 << 30  # bytes
-_DENSEST = 1032  # bytes that one byte of a file stands for at most, with deflate
 
 
 def open_file(path: str | os.PathLike[str]) -> h5py.File:
@@ -234,7 +234,7 @@ def _elements(reference: Any, item: h5py.HLObject) -> str:
 
 
 def _refuse_absurd(dataset: h5py.Dataset) -> None:
-    if dataset.nbytes > max(_MIN_REFUSED, _DENSEST * dataset.file.id.get_filesize()):
+    if dataset.nbytes > max(_MIN_REFUSED, Gzip.max_ratio * dataset.file.id.get_filesize()):
         raise ValueError(f"claims the shape {dataset.shape}, which the file cannot hold: read what you need lazily")
 
 

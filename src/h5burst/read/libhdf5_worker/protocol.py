@@ -12,6 +12,7 @@ import numpy as np
 
 from h5burst.format import datatype
 from h5burst.model.errors import CorruptFileError, CorruptStructureError, MissingFilterError, UnsupportedFeatureError
+from h5burst.model.tagged_json import descr_of_json
 from h5burst.model.tree import (
     AS_DEFAULT,
     Array,
@@ -145,7 +146,7 @@ def _unpack_dtype(packed: Any) -> np.dtype[Any]:
         return _unpack_objects(packed)
     if isinstance(packed, dict):
         return datatype.decode(base64.b64decode(packed["message"])).dtype
-    descr: Any = packed if isinstance(packed, str) else _tuples(packed)
+    descr = descr_of_json(packed)
     return np.lib.format.descr_to_dtype(descr)
 
 
@@ -158,18 +159,6 @@ def _unpack_objects(packed: dict[str, Any]) -> np.dtype[Any]:
     else:
         dtype = h5py.vlen_dtype(_unpack_dtype(packed["sequences"]))
     return cast("np.dtype[Any]", dtype)
-
-
-def _tuples(descr: Any) -> Any:
-    """JSON's lists as the list of tuples that numpy describes a structured dtype by."""
-    return [
-        (
-            tuple(name) if isinstance(name, list) else name,
-            _tuples(kind) if isinstance(kind, list) else kind,
-            *map(tuple, shape),
-        )
-        for name, kind, *shape in descr
-    ]
 
 
 class _Unpacker:
