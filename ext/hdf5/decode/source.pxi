@@ -193,6 +193,26 @@ cdef class Source:
         if out.shape[0]:
             self.fetch(&out[0], address, out.shape[0])
 
+    def read_rows(self, uint64_t address, uint64_t row_bytes, const int64_t[::1] rows, uint8_t[::1] out) -> None:
+        """Fill `out` with rows of `row_bytes`, in any order; row 0 is at `address`. A call for each stretch of them."""
+        cdef Py_ssize_t first = 0, last, count = rows.shape[0]
+        cdef uint64_t offset
+        if row_bytes == 0 or count == 0:
+            return
+        if <uint64_t>out.shape[0] // row_bytes < <uint64_t>count:
+            raise ValueError(f"{out.shape[0]} bytes do not hold {count} rows of {row_bytes}")
+        while first < count:
+            last = first + 1
+            while last < count and rows[last] == rows[last - 1] + 1:
+                last += 1
+            if rows[first] < 0 or <uint64_t>rows[first] > self.size // row_bytes:
+                raise CorruptStructureError(f"row {rows[first]} is beyond the end of the file")
+            offset = address + <uint64_t>rows[first] * row_bytes
+            self.check(address, 0)
+            self.check(offset, (last - first) * row_bytes)
+            self.fetch(&out[first * row_bytes], offset, (last - first) * row_bytes)
+            first = last
+
     def holds(self, uint64_t address, const uint8_t[::1] data) -> bool:
         """Whether the file has these bytes at an address, asked anew; False where it is too short."""
         cdef uint64_t length = data.shape[0]

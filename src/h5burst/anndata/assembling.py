@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
+from h5burst._ext import csr_entries
 from h5burst.anndata import encodings as spec
 from h5burst.anndata.arrays import DenseArray
 from h5burst.anndata.matrices import Csr, sparse_matrix, sparse_node
@@ -257,7 +258,7 @@ class CsrPieces:
         self.pieces = [_SparsePiece(piece, width) for piece in pieces]
         room = _REMEMBERED_ENTRIES
         for each in self.pieces:
-            room -= each.remember(room, width)
+            room -= each.remember(room)
         lengths = np.concatenate([np.zeros(1, np.int64), *(piece.lengths() for piece in self.pieces)])
         indptr = np.cumsum(lengths)
         present = [piece for piece in self.pieces if piece.is_present]
@@ -296,21 +297,48 @@ class _Entries:
         return out
 
 
+class _Chosen(NamedTuple):
+    """Of some entries: how many of each row are left, which (0 or 1), and the places of the columns of these."""
+
+    counts: IntArray
+    is_left: IntArray
+    placed: IntArray
+
+    @classmethod
+    def of(cls, found: IntArray, edges: IntArray, places: IntArray, width: int) -> _Chosen:
+        """The entries of these columns, row after row; places: of each column, -1 for nowhere.
+
+        Raises IndexError for a column that there is not.
+        """
+        is_known = found.dtype.isnative and found.dtype.str[1:] in ("i4", "i8", "u4", "u8")
+        counts, is_left = np.empty(len(edges) - 1, np.int64), np.empty(len(found), np.uint8)
+        placed = np.empty(len(found), np.uint16 if width <= 1 << 16 else np.uint32)
+        numbers = np.ascontiguousarray(found if is_known else found.astype(np.int64))
+        left = csr_entries.choose(numbers, places.astype(np.int32), edges - edges[0], counts, is_left, placed)
+        if left < 0:
+            raise IndexError(f"columns {numbers.min()} to {numbers.max()} of {len(places)}")
+        return cls(counts, is_left, placed[:left])
+
+
+def _compressed(values: np.ndarray[Any, Any], is_left: IntArray) -> np.ndarray[Any, Any]:
+    """The values that are left."""
+    if values.dtype.itemsize not in (1, 2, 4, 8):
+        return values[is_left.view(bool)]
+    out, plain = np.empty(len(values), values.dtype), f"u{values.dtype.itemsize}"
+    return out[: csr_entries.compress(np.ascontiguousarray(values).view(plain), is_left, out.view(plain))]
+
+
 class _Remembered:
     """Entries of a piece that are left, and their columns, which are decoded once."""
 
-    def __init__(self, entries: int, dtype: Any) -> None:
-        self._kept, self._parts, self._dtype = np.zeros(entries, bool), list[IntArray](), dtype
+    def __init__(self, entries: int) -> None:
+        self.is_left, self._parts = np.zeros(entries, np.uint8), list[IntArray]()
         self._columns: IntArray | None = None
 
-    def add(self, placed: IntArray, left: IntArray, start: int) -> None:
-        """The entries from `start` on: where they go, and which are left."""
-        self._kept[start : start + len(placed)][left] = True
-        self._parts.append(placed.take(left).astype(self._dtype))
-
-    def left(self, start: int, count: int) -> IntArray:
-        """Find the entries that are left of so many from `start` on."""
-        return np.flatnonzero(self._kept[start : start + count])
+    def add(self, chosen: _Chosen, start: int) -> None:
+        """Keep the entries from `start` on."""
+        self.is_left[start : start + len(chosen.is_left)] = chosen.is_left
+        self._parts.append(chosen.placed.copy())
 
     def columns(self, start: int, stop: int, dtype: np.dtype[Any]) -> IntArray:
         """Of the entries that are left, [start, stop)."""
@@ -321,7 +349,7 @@ class _Remembered:
 
 class _SparsePiece:
     def __init__(self, piece: Piece, width: int) -> None:
-        self.height, self._rows = piece.height, piece.rows
+        self.height, self._rows, self._width = piece.height, piece.rows, width
         self.is_present = piece.matrix is not None
         self.edges = np.zeros(1, np.int64)  # of the entries that are left, by row
         self._ends_of_all = self.edges  # of all entries
@@ -343,7 +371,7 @@ class _SparsePiece:
         if width > np.iinfo(self.indices.dtype).max:
             raise ValueError(f"{width} columns do not fit indices of {self.indices.dtype}")
 
-    def remember(self, room: int, width: int) -> int:
+    def remember(self, room: int) -> int:
         """Keep what `lengths` finds of columns, where there is room for it; gives the number of entries."""
         if not self._drops:
             return 0
@@ -351,7 +379,7 @@ class _SparsePiece:
         entries = int((lengths if self._rows is None else lengths[self._rows]).sum())
         if entries > room:
             return 0
-        self._remembered = _Remembered(entries, np.uint16 if width <= 1 << 16 else np.uint32)
+        self._remembered = _Remembered(entries)
         return entries
 
     def lengths(self) -> IntArray:
@@ -367,13 +395,18 @@ class _SparsePiece:
         row = 0
         while row < self.height:
             stop = max(row + 1, int(np.searchsorted(edges, edges[row] + _BLOCK_ENTRIES, "right")) - 1)
-            placed = self._placed(self._stored("indices", row, stop))
-            left = np.flatnonzero(placed >= 0)
+            chosen = self._choose(row, stop)
             if self._remembered is not None:
-                self._remembered.add(placed, left, int(edges[row]))
-            counts[row:stop] = np.diff(np.searchsorted(left, edges[row : stop + 1] - edges[row]))
+                self._remembered.add(chosen, int(edges[row]))
+            counts[row:stop] = chosen.counts
             row = stop
         return counts
+
+    def _choose(self, first: int, last: int) -> _Chosen:
+        """Those of the entries of the rows [first, last) that are left."""
+        assert self._places is not None
+        edges = self._ends_of_all[first : last + 1]
+        return _Chosen.of(self._stored("indices", first, last), edges, self._places, self._width)
 
     def entries(self, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Of the entries that are left, [start, stop) of the array "data" or "indices"."""
@@ -384,14 +417,16 @@ class _SparsePiece:
             return self._remembered.columns(start, stop, self.indices.dtype)
         first = int(np.searchsorted(self.edges, start, "right")) - 1
         last = int(np.searchsorted(self.edges, stop, "left"))
-        values = self._stored(name, first, last)
-        if self._remembered is not None:
-            values = values.take(self._remembered.left(int(self._ends_of_all[first]), len(values)))
-        elif self._places is not None and (self._drops or name == "indices"):
-            columns = values if name == "indices" else self._stored("indices", first, last)
-            placed = self._placed(columns)
-            values = values if name == "data" else placed
-            values = values.take(np.flatnonzero(placed >= 0)) if self._drops else values
+        if not self._drops:
+            values = self._stored(name, first, last)
+            values = values if name == "data" else self._placed(values)
+        elif self._remembered is not None:
+            begin, end = int(self._ends_of_all[first]), int(self._ends_of_all[last])
+            values = _compressed(self._stored(name, first, last), self._remembered.is_left[begin:end])
+        elif name == "indices":
+            values = self._choose(first, last).placed.astype(self.indices.dtype)
+        else:
+            values = _compressed(self._stored(name, first, last), self._choose(first, last).is_left)
         return values[start - int(self.edges[first]) : stop - int(self.edges[first])]
 
     def _placed(self, columns: IntArray) -> IntArray:

@@ -25,6 +25,7 @@ from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Array, Group, Node, Storage
 from h5burst.read.files import read_tree
 from h5burst.runtime import durable
+from h5burst.runtime.gc_pause import collection_paused
 from h5burst.write.whole_file import write_tree
 
 _LEFT = ("X", "layers", "raw")  # that stay in the file
@@ -163,7 +164,7 @@ def concat(
     files = [opened(path) for path in paths]
     if not files:
         raise ValueError("concat needs at least one file")
-    with naming_damage(os.fspath(out)):
+    with naming_damage(os.fspath(out)), collection_paused():
         root = _joined(files, storage, options)
         write_tree(out, root, storage=storage, overwrite=overwrite)
 

@@ -53,6 +53,7 @@ _ENOUGH_FOR_PAIRS = 16  # chunks of a request; of fewer each goes to the next fr
 _MAX_BYTES_OF_PAIRED = 4 << 20  # of each chunk, so that two need little memory
 _TASK_BYTES = 1 << 20  # of decoded chunks that a thread is given at a time
 _MIN_TASKS = 32  # of a request, where it has so many chunks: threads end at about the same time
+_COPYING_TASKS = 8  # of a request, where chunks are only copied: more would take longer than the copies
 
 Fetch: TypeAlias = "Callable[[int], tuple[Buffer, int] | None]"
 Box: TypeAlias = "Sequence[tuple[int, int]]"
@@ -404,9 +405,13 @@ def read_into(
         return
     target = out.view(np.dtype((np.void, plan.dtype.itemsize)))
     parts = list(parts_of(plan, places))
-    at_once = 2 if len(parts) >= _ENOUGH_FOR_PAIRS and plan.chunk_bytes <= _MAX_BYTES_OF_PAIRED else 1
+    is_paired = plan.filters and len(parts) >= _ENOUGH_FOR_PAIRS and plan.chunk_bytes <= _MAX_BYTES_OF_PAIRED
+    at_once = 2 if is_paired else 1
     groups = [parts[first : first + at_once] for first in range(0, len(parts), at_once)]
-    together = min(_TASK_BYTES // max(1, at_once * plan.chunk_bytes), len(groups) // _MIN_TASKS) or 1
+    if plan.filters:
+        together = min(_TASK_BYTES // max(1, at_once * plan.chunk_bytes), len(groups) // _MIN_TASKS) or 1
+    else:
+        together = -(-len(groups) // _COPYING_TASKS)
     tasks = [groups[first : first + together] for first in range(0, len(groups), together)]
 
     def put(task: list[list[ChunkPart]]) -> None:

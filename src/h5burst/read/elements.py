@@ -183,6 +183,12 @@ class Elements:
     def _run(self) -> Run:
         return data_layout.decode_contiguous(self.dataset.layout)
 
+    @property
+    def has_long_rows(self) -> bool:
+        """True where rows are end to end, and long enough for each to be read by itself."""
+        row_bytes = math.prod(self.shape[1:]) * self.raw.itemsize
+        return self.run is not None and self.is_plain and bool(self.shape) and row_bytes >= _LONG_ROW_BYTES
+
     def rows(self, base: int) -> RowsInFile | None:
         """Its rows, where they are end to end and as in memory, and address 0 is at `base`; else None."""
         run = self.run
@@ -413,7 +419,7 @@ def _read_run(
         return
     gap = GAP_BYTES if source.reader is not None else _GAP_BYTES
     if is_whole and row >= _LONG_ROW_BYTES and source.reader is None:
-        _read_rows(source, address, row, np.asarray(places[0], np.int64), out.reshape(-1).view(np.uint8))
+        source.read_rows(address, row, np.asarray(places[0], np.int64), out.reshape(-1).view(np.uint8))
         return
     if row > _SLAB_BYTES or row - _span_bytes(shape[1:], places[1:], out.dtype.itemsize) > gap:
         for number, i in enumerate(places[0]):
@@ -432,13 +438,6 @@ def _read_run(
         rows = slab[:count].reshape(high - low, *shape[1:])[tuple(slice(*edge) for edge in ((0, high - low), *inner))]
         here: tuple[AxisIndices, ...] = (places[0][first:last], *places[1:])
         out[first:last] = rows[relative_index(here, ((low, high), *inner))]
-
-
-def _read_rows(source: Source, address: int, row: int, rows: Array, out: Array) -> None:
-    """Read whole rows of `row` bytes: a call for each stretch of them without a gap."""
-    edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
-    for first, last in pairwise(edges):
-        source.read_into(address + int(rows[first]) * row, out[first * row : last * row])
 
 
 def _span_bytes(shape: tuple[int, ...], places: tuple[AxisIndices, ...], itemsize: int) -> int:

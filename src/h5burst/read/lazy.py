@@ -9,8 +9,10 @@ are first asked for; an array's elements each time.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import deque
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -32,6 +34,7 @@ from h5burst.read.reader import CheckingReader, Place, Reader, stored_path
 from h5burst.runtime.gc_pause import collection_paused
 
 _BLOCK_BYTES = 8 << 20  # that `iter_blocks` reads at once
+_ADVISED_BYTES = 1 << 17  # of which Linux reads no more at a time on advice
 _TRIES = 3  # to read a file whole that others change meanwhile
 _PAGE = 4096  # bytes; of a source of which no structures are read
 _READAHEAD_MEMBERS = 1000  # of groups, read along with the one that was asked for
@@ -314,6 +317,50 @@ class LazyArray(ReadableArray):
             raise ValueError(f"rows of shape {rows.shape} and dtype {rows.dtype} for {count} rows of memory")
         if count and (rows[0] < 0 or rows[-1] >= max(self.shape[:1]) or bool((rows[1:] <= rows[:-1]).any())):
             raise ValueError(f"rows must be ascending numbers of an array {self.shape}")
+
+    def _has_long_rows(self) -> bool:
+        """True where each row of a list is read from a local file by itself."""
+        if self._elements is None:
+            self._storage()
+        return self._elements is not None and self._elements.has_long_rows and not self._handle.is_far
+
+    def prefetch(self, rows: np.ndarray[Any, Any]) -> bool:
+        """Let the system bring rows into its cache, where they are read from a local file as they are stored.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray
+            Shape (rows,): their numbers, ascending.
+
+        Returns
+        -------
+        bool
+            False, and nothing is done, where rows are short, are decoded, or the system takes no such advice. Then many
+            rows are best read together.
+
+        Examples
+        --------
+        >>> import numpy as np, h5burst
+        >>> h5burst.save("array.h5", {"a": np.arange(6).reshape(3, 2)}, overwrite=True)
+        >>> h5burst.read_tree("array.h5", lazy=True).children["a"].data.prefetch(np.array([0, 2]))
+        False
+        """
+        self._check_rows(rows, len(rows))
+        if not hasattr(os, "posix_fadvise") or not self._has_long_rows():
+            return False
+        with self._reader() as reader:
+            assert self._elements is not None
+            run = self._elements.run
+            assert run is not None
+            row_bytes, begin = self.nbytes // self.shape[0], reader.source.base + run.address
+            edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+            for first, last in pairwise(edges if len(rows) else []):
+                place, end = begin + int(rows[first]) * row_bytes, begin + (int(rows[last - 1]) + 1) * row_bytes
+                for start in range(place, end, _ADVISED_BYTES):
+                    os.posix_fadvise(
+                        reader.source.descriptor, start, min(_ADVISED_BYTES, end - start), os.POSIX_FADV_WILLNEED
+                    )
+        return True
 
     def _fill(self, places: tuple[AxisIndices, ...], out: np.ndarray[Any, Any]) -> bool:
         """Read places straight into `out`; False where their bytes in the file are not those in memory."""

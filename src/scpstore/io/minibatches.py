@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from h5burst import is_source
 from scpstore.core.exceptions import MissingDependencyError, ValidationError
 from scpstore.core.matrix import ScpMatrix
-from scpstore.core.sources import is_sparse_source, take
+from scpstore.core.sources import LazyRows, is_sparse_source, take
 
 _AT_ONCE_BYTES = 64 << 20  # of rows that are read together, and shuffled among each other
 _ENTRY_BYTES = 12
@@ -112,12 +112,13 @@ def _batches(values: Any, options: tuple[int, int, bool, int | None, bool], conv
     left_rows, left = np.zeros(0, np.int64), cast(Any, None)  # less than a batch
     rooms = _rooms(values, max(map(len, groups), default=0)) if shuffle else (None, None)
     with ThreadPoolExecutor(1, thread_name_prefix="minibatches") as ahead:
-        waiting = ahead.submit(_read, values, groups[0], rooms[0]) if groups else None
+        waiting = ahead.submit(_ahead, values, groups[0], rooms[0]) if groups else None
         for number, rows in enumerate(groups):
             assert waiting is not None
             read = waiting.result()
+            read = _read(values, rows, rooms[0]) if read is None else read
             number += 1
-            waiting = ahead.submit(_read, values, groups[number], rooms[number % 2]) if number < len(groups) else None
+            waiting = ahead.submit(_ahead, values, groups[number], rooms[number % 2]) if number < len(groups) else None
             order = rng.permutation(len(rows)) if shuffle else None
             start = 0
             while start < len(rows):
@@ -157,6 +158,11 @@ def _rooms(values: Any, rows: int) -> tuple[Any, Any]:
         return None, None
     first, second = (np.empty((rows, values.shape[1]), values.dtype) for _ in range(2))
     return first, second
+
+
+def _ahead(values: Any, rows: np.ndarray[Any, Any], room: np.ndarray[Any, Any] | None) -> Any:
+    """Rows that are wanted later; None where the system reads them: there is nothing to decode, only to copy."""
+    return None if isinstance(values, LazyRows) and values.prefetch(rows) else _read(values, rows, room)
 
 
 def _read(values: Any, rows: np.ndarray[Any, Any], room: np.ndarray[Any, Any] | None) -> Any:

@@ -40,7 +40,7 @@ def with_dtypes(frame: Any, where: str) -> tuple[pl.DataFrame, PandasDtypes]:
 
     Raises `ValidationError` that names the column that has no form.
     """
-    ids = [str(name) for name in frame.index]
+    ids = list(map(str, frame.index.tolist()))
     _check_names(frame, ids, where)
     by_name = {INDEX: pl.Series(INDEX, ids, dtype=pl.String)}
     columns: PandasDtypes = {}
@@ -60,7 +60,8 @@ def with_dtypes(frame: Any, where: str) -> tuple[pl.DataFrame, PandasDtypes]:
 
 def _check_names(frame: Any, ids: list[str], where: str) -> None:
     dtype = frame.index.dtype
-    is_text = type(dtype).__name__ == "StringDtype" or all(isinstance(name, str) for name in frame.index)
+    kinds = set() if type(dtype).__name__ == "StringDtype" else set(map(type, frame.index.tolist()))
+    is_text = all(issubclass(kind, str) for kind in kinds)
     if not is_text and not (isinstance(dtype, np.dtype) and dtype.kind in "biuf"):
         message = f"{where}: an index of dtype {dtype} cannot be stored: make it a column (reset_index()), or text"
         raise ValidationError(message, where)

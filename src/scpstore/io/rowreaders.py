@@ -61,6 +61,14 @@ class StoredRows:
                 return self._convert(np.ascontiguousarray(numbers(self._stored, self._name)[start:stop]))
             return self._convert(self._csr_rows(start, stop))
 
+    def prefetch(self, rows: np.ndarray[Any, Any]) -> bool:
+        """Have the system bring dense rows, ascending, into its cache; False where they are not stored as they are."""
+        stored = numbers(self._stored, self._name) if self.format is None and self._in_memory() is None else None
+        if not isinstance(stored, LazyArray) or stored.dtype != self.dtype:
+            return False
+        with self._stored.naming_damage():
+            return stored.prefetch(rows)
+
     def read_into(self, rows: np.ndarray[Any, Any], out: np.ndarray[Any, Any]) -> bool:
         """Read dense rows, ascending, into memory of the dtype `dtype`; False where they are not stored so."""
         stored = numbers(self._stored, self._name)

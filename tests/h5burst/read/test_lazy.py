@@ -599,6 +599,26 @@ def test_listed_rows_are_read_into_an_array(tmp_path: Path, stored: str, columns
             array.read_into(np.array([1.0, 2.0]), np.empty((2, columns), stored))
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system takes no advice about files")
+def test_rows_are_brought_into_the_cache_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every byte of the rows is named, and no other; only of rows that are read by themselves."""
+    values = np.arange(90.0 * 700).reshape(90, 700)
+    with h5py.File(tmp_path / "a.h5", "w", userblock_size=512) as file:
+        file["long"], file["short"] = values, values[:, :3].copy()
+        file.create_dataset("packed", data=values, chunks=(7, 700), compression="gzip")
+    first = (tmp_path / "a.h5").read_bytes().index(values[0].tobytes())
+    named = set()
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, start, length, __: named.update(range(start, start + length)))
+    monkeypatch.setattr(lazy, "_ADVISED_BYTES", 9_999)
+    rows = np.array([2, 3, 4, 50])
+    assert array_at(tmp_path / "a.h5", "long").prefetch(rows)
+    assert named == {first + row * 5600 + byte for row in rows.tolist() for byte in range(5600)}
+    assert not array_at(tmp_path / "a.h5", "short").prefetch(rows)
+    assert not array_at(tmp_path / "a.h5", "packed").prefetch(rows)
+    with pytest.raises(ValueError, match="ascending numbers"):
+        array_at(tmp_path / "a.h5", "long").prefetch(np.array([3, 90]))
+
+
 @pytest.mark.skipif(not locks.are_used(), reason="files are not locked here")
 def test_an_array_that_was_read_is_refused_while_its_file_is_locked(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
