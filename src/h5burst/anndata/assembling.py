@@ -323,7 +323,8 @@ class _Chosen(NamedTuple):
 def _compressed(values: np.ndarray[Any, Any], is_left: IntArray) -> np.ndarray[Any, Any]:
     """The values that are left."""
     if values.dtype.itemsize not in (1, 2, 4, 8):
-        return values[is_left.view(bool)]
+        left: IntArray = values[is_left.view(bool)]
+        return left
     out, plain = np.empty(len(values), values.dtype), f"u{values.dtype.itemsize}"
     return out[: csr_entries.compress(np.ascontiguousarray(values).view(plain), is_left, out.view(plain))]
 
