@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import h5burst
 import hdmea.cli
 import scpstore.cli
 from h5burst import console
@@ -44,9 +45,21 @@ COMMANDS = [
     "h5burst repack results/a.h5 -o packed.h5 --compression gzip",
     "h5burst repack results/a.h5 --compression gzip",
     "h5burst salvage results/a.h5 saved.h5",
+    "h5burst info results/a.h5",
+    "h5burst log results/b.h5",
+    "h5burst undo results/b.h5",
+    "h5burst restore results/b.h5 --at 0",
+    "h5burst verify results/a.h5 --deep",
+    "hdmea log results/b.h5",
+    "hdmea doctor .",
     "scptensor convert cells.h5 cells.h5ad",
     "scptensor report cells.h5",
     "scptensor verify cells.h5",
+    "scptensor info cells.h5",
+    "scptensor diff cells.h5 edited.h5",
+    "scptensor log edited.h5",
+    "scptensor undo edited.h5",
+    "scptensor restore edited.h5 --at 0",
 ]
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 ROUNDS = cases(1, 40)  # of signals at each command
@@ -54,7 +67,7 @@ ROUNDS = cases(1, 40)  # of signals at each command
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recording, what was made of it, twice edited, and a container."""
+    """A recording, what was made of it, twice edited, and a container, also edited."""
     here = tmp_path_factory.mktemp("told")
     made, results = here / "made", here / "results"
     words = ["--units", "3", "--patch", "3x3", "--movies", "step_up_5s_5i_b0_3x", "--sensor-s", "0", "--rate", "10000"]
@@ -69,6 +82,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert console.run(hdmea.cli.app, with_edits) in (0, 1)
     (here / "cells.csv").write_text(",P1,P2\ncell1,1.0,2.0\ncell2,,4.0\n")
     assert console.run(scpstore.cli.app, ["convert", str(here / "cells.csv"), str(here / "cells.h5")]) == 0
+    shutil.copy(here / "cells.h5", here / "edited.h5")
+    with h5burst.edit(here / "edited.h5") as tx:
+        tx.set_attributes((), {"note": "edited"})
     return here
 
 
