@@ -23,8 +23,8 @@ from scpstore import (
     load_hdf5,
     save_hdf5,
 )
-from scpstore.core import ValidationError
-from scpstore.io import IOFormatError, from_anndata, read_h5ad, to_anndata, write_h5ad
+from scpstore.core import ValidationError, sources
+from scpstore.io import IOFormatError, anndata_layers, from_anndata, read_h5ad, to_anndata, write_h5ad
 from support.anndata_releases import needs_backed_sparse, nullable_text
 
 anndata = pytest.importorskip("anndata")
@@ -539,3 +539,20 @@ def test_a_list_of_rows_of_a_backed_file_is_one_request(tmp_path: Path, mode: An
     assert calls == [(100, 103)]
     assert (layer[[15_000, 1, 15_000]] != values[[15_000, 1, 15_000]]).nnz == 0
     adata.file.close()
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_layer_of_whole_numbers_is_looked_through_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sparse: bool
+) -> None:
+    """Of a file: to check its places and to see whether all numbers fit, before it is streamed."""
+    counts = np.random.default_rng(0).poisson(0.5, (40, 7)).astype(np.int32)
+    adata = anndata.AnnData(sp.csr_matrix(counts) if sparse else counts)
+    from_anndata(adata, "p").save(tmp_path / "a.h5")
+    looks = []
+    monkeypatch.setattr(anndata_layers, "blocks", lambda values: looks.append(values.shape) or sources.blocks(values))
+    write_h5ad(load_hdf5(tmp_path / "a.h5", lazy=True), tmp_path / "b.h5ad", "p")
+    assert looks == [(40, 7)]
+    X = anndata.read_h5ad(tmp_path / "b.h5ad").X
+    assert X.dtype == np.int32
+    np.testing.assert_array_equal(X.toarray() if sparse else X, counts)

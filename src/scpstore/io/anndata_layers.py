@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -74,11 +73,12 @@ def _streamed(values: LazyRows, wanted: np.dtype[Any] | None) -> Any:
     found = values.reader.datasets() if isinstance(values.reader, StoredRows) else None
     if found is None:
         return None
-    dtype = values.dtype
-    if values.format is not None or dtype.kind != "f":
-        deque(blocks(values), maxlen=0)  # which checks places and mask codes
-    if wanted is not None and (found[0].dtype == wanted or all(_is_kept(block, wanted) for _, block in blocks(values))):
-        dtype = wanted
+    is_checked = values.format is not None or values.dtype.kind != "f"  # reading checks places and mask codes
+    is_compared = wanted is not None and found[0].dtype != wanted
+    is_kept = wanted is not None
+    for _, block in blocks(values) if is_checked or is_compared else ():
+        is_kept = is_kept and (not is_compared or _is_kept(block, wanted))
+    dtype = wanted if wanted is not None and is_kept else values.dtype
     parts = [streamed(found[0] if found[0].dtype == dtype else _Converted(found[0], dtype))]
     if values.format is None:
         return parts[0]
