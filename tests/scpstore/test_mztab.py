@@ -90,3 +90,64 @@ def test_what_is_refused(tmp_path: Path, text: str, message: str) -> None:
 def test_the_command_converts_it(tmp_path: Path) -> None:
     found = read_any(made(tmp_path, METADATA + PROTEINS))
     np.testing.assert_array_equal(found.assays["proteins"].layers["abundance"].X, [[10.5, np.nan], [0, 2000]])
+
+
+OF_OPENMS = {
+    "MTD": """mzTab-version\t1.0.0
+mzTab-mode\tComplete
+mzTab-type\tQuantification
+mzTab-ID\tmade
+description\tmade by hand
+protein_search_engine_score[1]\t[MS, MS:1001171, Mascot:score,]
+peptide_search_engine_score[1]\t[MS, MS:1001171, Mascot:score,]
+protein-quantification_unit\t[PRIDE, PRIDE:0000395, Ratio, ]
+fixed_mod[1]\t[UNIMOD, UNIMOD:4, Carbamidomethyl, ]
+variable_mod[1]\t[UNIMOD, UNIMOD:35, Oxidation, ]
+ms_run[1]-location\tfile:///data/set_one.raw
+assay[1]-quantification_reagent\t[PRIDE, PRIDE:0000285, TMT reagent 126, ]
+assay[1]-ms_run_ref\tms_run[1]
+assay[2]-quantification_reagent\t[PRIDE, PRIDE:0000286, TMT reagent 127, ]
+assay[2]-ms_run_ref\tms_run[1]
+study_variable[1]-assay_refs\tassay[1], assay[2]
+study_variable[1]-description\tboth""",
+    "PRT": "P1 first 9606 Human db 1 [,,Mascot,] 50 50 1 1 1 1 P9 null null null 0.4 10.5 20.25 15 1 1\n"
+    "P2 second 9606 Human db 1 [,,Mascot,] 50 50 1 1 1 1 null null null null 0.4 null 2000 2000 1 1",
+    "PEP": "AAK P1 0 db 1 [,,Mascot,] 50 50 1 null 10 null 2 400.5 null null 1 2 1.5 1 1\n"
+    "CCK P1 1 db 1 [,,Mascot,] 50 50 1 1-UNIMOD:4 10 null 3 300.5 null null 3 null 3 1 1",
+}
+SEARCHED = (
+    "database database_version search_engine best_search_engine_score[1] search_engine_score[1]_ms_run[1] reliability"
+)
+OF_STUDY = "study_variable[1] {0}_abundance_stdev_study_variable[1] {0}_abundance_std_error_study_variable[1]"
+ABUNDANCES = "{0}_abundance_assay[1] {0}_abundance_assay[2] {0}_abundance_" + OF_STUDY
+HEADERS = {
+    "PRT": f"PRH accession description taxid species {SEARCHED} num_psms_ms_run[1] num_peptides_distinct_ms_run[1] "
+    "num_peptides_unique_ms_run[1] ambiguity_members modifications uri go_terms protein_coverage "
+    + ABUNDANCES.format("protein"),
+    "PEP": f"PEH sequence accession unique {SEARCHED} modifications retention_time retention_time_window charge "
+    "mass_to_charge uri spectra_ref " + ABUNDANCES.format("peptide"),
+}
+
+
+def test_a_file_that_openms_wrote(tmp_path: Path) -> None:
+    """The program reads the file with all columns of the specification, and writes it in its own way."""
+    openms = pytest.importorskip("pyopenms")
+    lines = [f"MTD\t{line}" for line in OF_OPENMS["MTD"].splitlines()]
+    for kind, header in HEADERS.items():
+        lines += ["", header.replace(" ", "\t")]
+        lines += [f"{kind}\t" + row.replace(" ", "\t") for row in OF_OPENMS[kind].splitlines()]
+    path = made(tmp_path, "\n".join(lines).replace("[,,Mascot,]", "[MS, MS:1001207, Mascot, ]") + "\n")
+    openms.MzTabFile().store(str(tmp_path / "openms.mzTab"), openms.MzTabFile().load(str(path)))
+    assert (tmp_path / "openms.mzTab").read_text() != path.read_text()
+    container = read_report(tmp_path / "openms.mzTab")
+    assert container.obs.rows() == [
+        ("assay[1]", "set_one", "TMT reagent 126"),
+        ("assay[2]", "set_one", "TMT reagent 127"),
+    ]
+    proteins, precursors = container.assays["proteins"], container.assays["precursors"]
+    assert (proteins.feature_ids.to_list(), precursors.feature_ids.to_list()) == (
+        ["P1", "P2"],
+        ["AAK.2", "CCK[1-UNIMOD:4].3"],
+    )
+    np.testing.assert_array_equal(proteins.layers["abundance"].X, [[10.5, np.nan], [20.25, 2000]])
+    np.testing.assert_array_equal(precursors.layers["abundance"].X, [[1, 3], [2, np.nan]])
