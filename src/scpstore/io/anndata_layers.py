@@ -74,10 +74,10 @@ def _streamed(values: LazyRows, wanted: np.dtype[Any] | None) -> Any:
     if found is None:
         return None
     is_checked = values.format is not None or values.dtype.kind != "f"  # reading checks places and mask codes
-    is_compared = wanted is not None and found[0].dtype != wanted
-    is_kept = wanted is not None
-    for _, block in blocks(values) if is_checked or is_compared else ():
-        is_kept = is_kept and (not is_compared or _is_kept(block, wanted))
+    compared = wanted if wanted is not None and found[0].dtype != wanted else None
+    is_kept = True
+    for _, block in blocks(values) if is_checked or compared is not None else ():
+        is_kept = is_kept and (compared is None or _is_kept(block, compared))
     dtype = wanted if wanted is not None and is_kept else values.dtype
     parts = [streamed(found[0] if found[0].dtype == dtype else _Converted(found[0], dtype))]
     if values.format is None:
