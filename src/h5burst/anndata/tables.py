@@ -156,7 +156,7 @@ class NullableIntegers(Element):
     """Integers and a mask of those that are missing."""
 
     name, version, types = "nullable-integer", "0.1.0", (pd.arrays.IntegerArray,)
-    made: ClassVar[Any] = pd.arrays.IntegerArray
+    array_class: ClassVar[Any] = pd.arrays.IntegerArray
 
     def encode(self, value: Any, where: str, encoder: Encoder) -> Node:
         dtype = value.dtype.numpy_dtype
@@ -164,7 +164,7 @@ class NullableIntegers(Element):
 
     def decode(self, node: Any, where: str, decoder: Decoder) -> Any:
         values, mask = (_child(node, name, where, decoder) for name in ("values", "mask"))
-        return self.made(np.asarray(values), np.asarray(mask, bool))
+        return self.array_class(np.asarray(values), np.asarray(mask, bool))
 
 
 @register
@@ -172,7 +172,7 @@ class NullableBooleans(NullableIntegers):
     """Booleans and a mask of those that are missing."""
 
     name, types = "nullable-boolean", (pd.arrays.BooleanArray,)
-    made = pd.arrays.BooleanArray
+    array_class = pd.arrays.BooleanArray
 
 
 @register

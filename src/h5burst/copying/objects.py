@@ -68,7 +68,7 @@ class _DeferredHeader(NamedTuple):
     """An object whose header is written when all addresses are known."""
 
     object: _Object
-    place: int
+    address: int
     length: int
 
 
@@ -128,7 +128,7 @@ class ObjectCopier:
         while self._waiting:
             waiting = self._waiting.pop()
             self.where = waiting.object.names
-            self._output.patch(waiting.place, self._finished(waiting))
+            self._output.patch(waiting.address, self._finished(waiting))
 
     def is_copied(self, address: int) -> bool:
         """True where an object was come upon."""

@@ -22,7 +22,7 @@ class Child(NamedTuple):
     """A node as its parent points to it: address, its own records, and those below it, itself included."""
 
     address: int
-    own: int
+    record_count: int
     total: int
 
 
@@ -94,10 +94,10 @@ class Nodes:
         """The records of a node end to end, and the nodes right below it."""
         if self.source is None:
             raise ValueError("a new tree has no old nodes")
-        if child.own > self.max_records(depth):
+        if child.record_count > self.max_records(depth):
             raise CorruptStructureError("a B-tree node claims more records than fit")
-        pointer, end = self.pointer_bytes(depth), _PREFIX + child.own * self.shape.record_bytes
-        length = end + (child.own + 1) * pointer + _CHECKSUM
+        pointer, end = self.pointer_bytes(depth), _PREFIX + child.record_count * self.shape.record_bytes
+        length = end + (child.record_count + 1) * pointer + _CHECKSUM
         data = self.source.read_checked(child.address, length, "a B-tree node")
         if data[:_PREFIX] != (b"BTIN" if depth else b"BTLF") + bytes([0, self.shape.kind]):
             raise CorruptStructureError(f"there is no B-tree node at address {child.address}")
@@ -145,7 +145,7 @@ def find_record(source: Source, address: int, kind: int, key: Callable[[bytes], 
     """
     shape, depth, child = read_header(source, address, kind)
     nodes = Nodes(source, shape)
-    while child.own:
+    while child.record_count:
         data, below = nodes.read(child, depth)
         records = cut(data, shape.record_bytes)
         at = bisect.bisect_left(records, wanted, key=key)
@@ -167,7 +167,7 @@ def read_records(source: Source, address: int, kind: int) -> Records:
     if root.total * shape.record_bytes > source.size:
         raise CorruptStructureError("a B-tree header has impossible values")
     out: list[bytes] = []
-    left = _read_below(Nodes(source, shape), root, depth, root.total, out) if root.own else 0
+    left = _read_below(Nodes(source, shape), root, depth, root.total, out) if root.record_count else 0
     if left:
         raise CorruptStructureError("a B-tree holds another number of records than its header says")
     return Records(b"".join(out), shape.record_bytes)
@@ -175,16 +175,16 @@ def read_records(source: Source, address: int, kind: int) -> Records:
 
 def _read_below(nodes: Nodes, child: Child, depth: int, left: int, out: list[bytes]) -> int:
     """Append the records below a node in order; how many of the `left` expected ones are then still missing."""
-    if child.own > left:
+    if child.record_count > left:
         raise CorruptStructureError("a B-tree node claims more records than fit")
     records, children = nodes.read(child, depth)
     if depth == 0:
         out.append(records)
-        return left - child.own
+        return left - child.record_count
     between = cut(records, nodes.shape.record_bytes)
     for number, below in enumerate(children):
         left = _read_below(nodes, below, depth - 1, left, out)
-        if number < child.own:
+        if number < child.record_count:
             if left == 0:
                 raise CorruptStructureError("a B-tree holds more records than its header says")
             out.append(between[number])
@@ -216,7 +216,9 @@ def differing(source: Source, trees: tuple[int, int], kind: int) -> tuple[list[b
     Raises `CorruptStructureError`.
     """
     headers = [read_header(source, address, kind) for address in trees]
-    waiting = [{header.root.address: (header.root, header.depth)} if header.root.own else {} for header in headers]
+    waiting = [
+        {header.root.address: (header.root, header.depth)} if header.root.record_count else {} for header in headers
+    ]
     sides = [Nodes(source, header.shape) for header in headers]
     records_of: list[set[bytes]] = [set(), set()]
     while any(waiting):

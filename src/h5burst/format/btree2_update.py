@@ -44,7 +44,7 @@ class Index:
     def find(self, key: Any) -> list[bytes]:
         """The records of this key, in order."""
         root = self.header.root
-        return self._find(root, self.header.depth, key) if root.own else []
+        return self._find(root, self.header.depth, key) if root.record_count else []
 
     def _find(self, child: Child, depth: int, key: Any) -> list[bytes]:
         node, key_of = self._tree.node(child, depth), self._tree.key
@@ -65,7 +65,7 @@ class Index:
         nodes that this one has read or written, and may be used when they are in the file.
         """
         tree, root = self._tree, self.header.root
-        if not root.own:
+        if not root.record_count:
             return None
         tree.append = append
         try:
@@ -187,9 +187,9 @@ class _Tree(Nodes):
         return between, out
 
     def _write_node(self, records: list[bytes], children: list[Child], depth: int) -> Child:
-        shape, own = self.shape, self.width
-        total = self.pointer_bytes(depth) - 8 - own if depth else 0  # bytes of both numbers
-        address = self._put(tree_node(shape.kind, records, children, own, total, shape.node_bytes))
+        shape, count_width = self.shape, self.width
+        total = self.pointer_bytes(depth) - 8 - count_width if depth else 0  # bytes of both numbers
+        address = self._put(tree_node(shape.kind, records, children, count_width, total, shape.node_bytes))
         self._keep(address, _Node(records, children))
         return Child(address, len(records), len(records) + sum([child.total for child in children]))
 
@@ -209,5 +209,5 @@ class _Tree(Nodes):
             between, pieces = self.split(_Node(between, pieces), depth)
         root, shape = pieces[0], self.shape
         fields = (b"BTHD", 0, shape.kind, shape.node_bytes, shape.record_bytes, depth, _SPLIT_PERCENT, _MERGE_PERCENT)
-        data = HEADER.pack(*fields, root.address if root.own else UNDEFINED, root.own, root.total)
+        data = HEADER.pack(*fields, root.address if root.record_count else UNDEFINED, root.record_count, root.total)
         return self._put(data + lookup3(data).to_bytes(4, "little")), Header(shape, depth, root)

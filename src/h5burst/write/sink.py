@@ -129,8 +129,8 @@ class BehindUserBlock(io.RawIOBase):
     def write(self, data: Any, /) -> int:
         return self._file.write(data)
 
-    def seek(self, place: int, whence: int = os.SEEK_SET, /) -> int:
-        return self._file.seek(self.base + place if whence == os.SEEK_SET else place, whence) - self.base
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._file.seek(self.base + offset if whence == os.SEEK_SET else offset, whence) - self.base
 
     def tell(self) -> int:
         return self._file.tell() - self.base

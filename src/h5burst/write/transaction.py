@@ -497,8 +497,8 @@ class Transaction:
                 self._copied.abandon(error)
             self._close()
             raise
-        what = f"is edited as a copy, which is committed at the end of its block alone ({self.reason})"
-        raise OSError(errno.ENOTSUP, what, self.path)
+        problem = f"is edited as a copy, which is committed at the end of its block alone ({self.reason})"
+        raise OSError(errno.ENOTSUP, problem, self.path)
 
     def __enter__(self) -> Transaction:
         return self

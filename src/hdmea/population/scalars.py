@@ -45,7 +45,7 @@ def unit_scalars(session: PipelineSession) -> list[Row]:
     alignment = session.metadata.get(ALIGNMENT) or {}
     um_per_pixel = 1 / number(alignment.get("scale_px_per_um"))
     measured = [_measured(unit) for unit in session.units.values()]
-    names = dict.fromkeys(name for own in measured for name in own)
+    names = dict.fromkeys(name for values in measured for name in values)
     return [
         {
             "key": unit_key(session.dataset_id, unit_id),
@@ -57,9 +57,9 @@ def unit_scalars(session: PipelineSession) -> list[Row]:
             **_place(unit),
             **_field(unit, um_per_pixel),
             **_direction(unit),
-            **{name: own.get(name, float("nan")) for name in names},
+            **{name: values.get(name, float("nan")) for name in names},
         }
-        for (unit_id, unit), own in zip(session.units.items(), measured, strict=True)
+        for (unit_id, unit), values in zip(session.units.items(), measured, strict=True)
     ]
 
 
@@ -67,8 +67,8 @@ def _measured(unit: Mapping[str, Any]) -> Row:
     """The single numbers of features; those of the bar that have a column of their own are left out."""
     features = unit.get("features") or {}
     values = (one for movie in TESTED for one in single_values(features.get(movie) or {}, (movie,)))
-    own = {".".join(path): float(value) for path, value in values if isinstance(value, (int, float))}
-    return {name: value for name, value in own.items() if name not in _OF_BAR}
+    scalars = {".".join(path): float(value) for path, value in values if isinstance(value, (int, float))}
+    return {name: value for name, value in scalars.items() if name not in _OF_BAR}
 
 
 _OF_BAR = {f"{BAR}.{name}" for name in TUNING}

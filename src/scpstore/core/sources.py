@@ -97,9 +97,9 @@ def take(
         return block if columns is None else block[:, columns]
 
     if columns is None and not sparse and hasattr(values, "read_into"):  # as they are stored, into their places
-        made = np.empty((len(rows_wanted), values.shape[1]), values.dtype) if room is None else room[: len(rows_wanted)]
-        if values.read_into(rows_wanted, made):
-            return made if np.array_equal(rows_wanted, index) else made[places]
+        rows = np.empty((len(rows_wanted), values.shape[1]), values.dtype) if room is None else room[: len(rows_wanted)]
+        if values.read_into(rows_wanted, rows):
+            return rows if np.array_equal(rows_wanted, index) else rows[places]
     runs = list(_runs(rows_wanted, values))
     read_rows = getattr(values, "read_rows", None)
     if read_rows is not None and len(runs) > 1:  # a list of rows in one request, a block of them at a time

@@ -49,9 +49,9 @@ class LayerFigures:
 
 @dataclass
 class _Sums:
-    """Sums of the first pass; there: values that are there."""
+    """Sums of the first pass; present: values that are there."""
 
-    there: tuple[Ints, Ints]
+    present: tuple[Ints, Ints]
     zeros: tuple[Ints, Ints]
     total: Floats
     median: Floats
@@ -71,9 +71,9 @@ def figures_of(layer: ScpMatrix, progress: Callable[[int], None] = lambda rows: 
     counts = np.zeros(len(edges) - 1, np.int64)
     for _, values, _, _ in _there(layer.X, progress):
         counts += np.histogram(values, edges)[0]
-    missing = (columns - sums.there[0], rows - sums.there[1])
+    missing = (columns - sums.present[0], rows - sums.present[1])
     with np.errstate(invalid="ignore"):
-        mean = np.where(sums.there[1] > 0, sums.total / np.maximum(sums.there[1], 1), np.nan)
+        mean = np.where(sums.present[1] > 0, sums.total / np.maximum(sums.present[1], 1), np.nan)
     return LayerFigures(
         (rows, columns), missing, sums.zeros, sums.median, mean, sums.low, sums.high, counts, edges, bool(log),
         _codes(layer), sums.map,
@@ -103,7 +103,7 @@ def _first_pass(matrix: Any, rows: int, columns: int, progress: Callable[[int], 
         np.zeros(columns), np.full(rows, np.nan), np.zeros((height, width)),
     )  # fmt: skip
     for start, values, row, column in _there(matrix, progress):
-        for of, chosen in ((sums.there, slice(None)), (sums.zeros, values == 0)):
+        for of, chosen in ((sums.present, slice(None)), (sums.zeros, values == 0)):
             np.add.at(of[0], row[chosen] + start, 1)
             of[1][:] += np.bincount(column[chosen], minlength=columns)
         sums.total += np.bincount(column, values, columns)
