@@ -20,7 +20,7 @@ from hdmea.population import parts
 class PartJob(Job):
     """The part of one recording; `output_dir` is the directory of parts."""
 
-    PRELOAD: ClassVar[str] = "hdmea.population.parts"
+    PRELOAD: ClassVar[str] = "hdmea.population.preload"
 
     source: Path = Path()
 

@@ -52,6 +52,27 @@ def saved(directory: Path, name: str, units: int, seed: int) -> Path:
     return session.save(directory / f"{name}.h5")
 
 
+_MODULES_OF_A_PART = """
+import sys
+from pathlib import Path
+from hdmea.population import preload
+
+before = set(sys.modules)
+from hdmea.population.parts import make_part
+
+make_part(Path(sys.argv[1]), Path(sys.argv[2]))
+print(*sorted(name for name in set(sys.modules) - before if name.startswith("scipy")))
+"""
+
+
+def test_the_server_of_workers_has_loaded_what_a_recording_needs(tmp_path: Path) -> None:
+    """Each recording is read in a process of its own, which would load scipy's filters again."""
+    file = saved(tmp_path, "one", 5, 0)
+    command = [sys.executable, "-c", _MODULES_OF_A_PART, str(file), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_population_of_two_recordings(tmp_path: Path) -> None:
     files = [saved(tmp_path, "one", 40, 0), saved(tmp_path, "two", 35, 1)]
 
