@@ -109,6 +109,15 @@ def test_long_arrays_are_checked_without_memory_for_all_of_them(sound: Path, tmp
     assert {problem.path for problem in verify(tmp_path / "long.h5")} == {"/run 3", "/chunked 0"}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
+def test_chunks_that_nobody_wrote_are_checked_without_memory(sound: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "sparse.h5", "w") as file:
+        file.create_dataset("few of many", (1 << 29,), np.float64, chunks=(1 << 16,))[5] = 1.5  # 4 GiB
+    command = [sys.executable, "-c", _CHECKS_LITTLE, str(sound), str(tmp_path / "sparse.h5")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 30e6
+
+
 @pytest.mark.parametrize("content", [b"", b"no HDF5", b"\x89HDF\r\n\x1a\n" + bytes(100)])
 def test_what_is_no_hdf5_file_is_a_problem(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.h5"

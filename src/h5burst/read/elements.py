@@ -168,7 +168,7 @@ class Elements:
         if math.prod(self.shape) * self.raw.itemsize > size:
             raise CorruptStructureError("a dataset is longer than its storage")
         source.check_range(address, size)
-        out = _new(shape, self.raw) if out is None else out
+        out = new_elements(shape, self.raw) if out is None else out
         _read_run(source, address, self.shape, places, out)
         return out
 
@@ -206,10 +206,10 @@ class Elements:
     def _filled(self, source: Source, shape: tuple[int, ...]) -> Array:
         """An array of fill values, which takes no memory while they are zeros."""
         if self.fill is None:
-            return _new(shape, self.raw, zeros=True)
+            return new_elements(shape, self.raw, zeros=True)
         if math.prod(shape) * self.raw.itemsize > max_fill_bytes(source.size):
             raise fill_too_large(shape)
-        out = _new(shape, self.raw)
+        out = new_elements(shape, self.raw)
         out[...] = np.frombuffer(self.fill, self.raw)[0]
         return out
 
@@ -228,13 +228,17 @@ class Elements:
         try:
             if self._kept is not None and is_small and self._is_searched(source):
                 search = self._search(source)
-                return self._read_kept(*self._kept, search, places, _new(shape, self.raw) if out is None else out)
+                return self._read_kept(
+                    *self._kept, search, places, new_elements(shape, self.raw) if out is None else out
+                )
             index = self.index(source)
             fetch = self._fetch(source, self._coalesced(source, places))
             if self._kept is not None and is_small:
-                return self._read_kept(*self._kept, fetch, places, _new(shape, self.raw) if out is None else out)
+                return self._read_kept(
+                    *self._kept, fetch, places, new_elements(shape, self.raw) if out is None else out
+                )
             if len(index.numbers) == plan.chunk_count:
-                out = _new(shape, self.raw) if out is None else out
+                out = new_elements(shape, self.raw) if out is None else out
                 chunks.read_into(fetch, plan, out, places, threads)
                 return out
             sparse = _put(self._filled(source, shape), out)
@@ -397,7 +401,8 @@ def _check_sizes(stored_bytes: int, smallest: int, plan: chunks.ChunkPlan, file_
         raise CorruptStructureError("a chunk is larger than its stored bytes can hold")
 
 
-def _new(shape: tuple[int, ...], dtype: np.dtype[Any], zeros: bool = False) -> Array:
+def new_elements(shape: tuple[int, ...], dtype: np.dtype[Any], zeros: bool = False) -> Array:
+    """Memory for elements, whose refusal is of a dataset that claims too many."""
     try:
         return np.zeros(shape, dtype) if zeros else np.empty(shape, dtype)
     except (ValueError, MemoryError) as error:
