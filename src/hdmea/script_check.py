@@ -38,6 +38,7 @@ CHANGED = {
     "amp_inh": "of the average itself, not of a smoothed one",
     "sigma_exc": "of the average itself, not of a smoothed one: smaller",
     "sigma_inh": "of the average itself, not of a smoothed one: smaller",
+    "offset": "of DoG: always 0, the two Gaussians are of a field without an offset",
     "amplitude": "of fits: of the average itself, not of a smoothed one",
     "on_amplitude": "of the average itself, not of a smoothed one",
     "off_amplitude": "of the average itself, not of a smoothed one",
