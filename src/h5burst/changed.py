@@ -29,7 +29,7 @@ class Change:
         Of the object, as stored; of several hard links to it the first.
     kind : str
         "added", "removed" or "changed".
-    what : str
+    message : str
         What it is, or what of it has changed, for people.
 
     Examples
@@ -44,10 +44,10 @@ class Change:
 
     path: str
     kind: str
-    what: str
+    message: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.path} ({self.what})"
+        return f"{self.kind} {self.path} ({self.message})"
 
 
 def changes(path: str | os.PathLike[str], since: At, until: At = -1) -> list[Change]:

@@ -95,8 +95,8 @@ def _unread(handle: FileHandle, in_blocks: bool) -> list[Problem]:
     except CorruptFileError as error:
         if any(NEVER_WRITTEN in problem for _, problem in error.problems):
             return _walk(handle)  # not damaged, but more than fits into memory
-        problems = [Problem(where, problem) for where, problem in error.problems] or [Problem("/", error.what)]
-        return [problem for problem in problems if _is_damage(problem.what)]
+        problems = [Problem(where, problem) for where, problem in error.problems] or [Problem("/", error.message)]
+        return [problem for problem in problems if _is_damage(problem.message)]
     except (OSError, MemoryError) as error:
         return [Problem("/", _what(error))]
     return []
@@ -143,7 +143,7 @@ def _is_damage(problem: str) -> bool:
 
 def _what(error: OSError | MemoryError) -> str:
     if isinstance(error, CorruptFileError):
-        return error.what
+        return error.message
     return "more memory than there is" if isinstance(error, MemoryError) else " ".join(str(error).split())
 
 

@@ -31,7 +31,7 @@ class Difference:
         Of the object or attribute.
     kind : str
         "only in a", "only in b", "kind", "type", "shape", "value", "attribute" or "unreadable".
-    what : str
+    message : str
         What differs, for people.
 
     Examples
@@ -45,10 +45,10 @@ class Difference:
 
     path: str
     kind: str
-    what: str
+    message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.what}"
+        return f"{self.path}: {self.message}"
 
 
 class _Names:
@@ -174,7 +174,7 @@ def _of_nodes(a: Node, b: Node, where: str, tolerance: _Tolerance) -> Iterator[D
     except CorruptFileError as error:
         if _is_cyclic(a) and _is_cyclic(b):
             return  # both lead back to a group above them
-        yield Difference(where, "unreadable", error.what)
+        yield Difference(where, "unreadable", error.message)
         return
     yield from _of_attributes(a.attrs, b.attrs, where, tolerance)
     if isinstance(a, Group) and isinstance(b, Group):
@@ -193,14 +193,14 @@ def _is_cyclic(node: Node) -> bool:
     try:
         return node.attrs is None
     except CorruptFileError as error:
-        return CYCLE in error.what
+        return CYCLE in error.message
 
 
 def _of_groups(a: Group, b: Group, where: str, tolerance: _Tolerance) -> Iterator[Difference]:
     try:
         first, second = dict(a.children), dict(b.children)
     except CorruptFileError as error:
-        yield Difference(where, "unreadable", error.what)
+        yield Difference(where, "unreadable", error.message)
         return
     for name in sorted(a.links.keys() | b.links.keys()):
         if name not in first and name not in second:  # else it is told by what it leads to

@@ -91,7 +91,7 @@ def _demo(directory: Path, page_of: Callable[[], Path], units: int, seed: int, f
     size = format_bytes(path.stat().st_size)
     output.say(f"analysed{' and saved' if full else ''} in {analysed - simulated:.1f} s{how}: {path.name}, {size}")
     findings = compare(session, recording)
-    rows = [(finding.what, finding.result, "yes" if finding.passed else "no") for finding in findings]
+    rows = [(finding.subject, finding.result, "yes" if finding.passed else "no") for finding in findings]
     console.print_rows(rows, ("result", "against the truth", "right"))
     page = write_report(path, page_of())
     output.say(f"to look at, in any browser: {page}")
@@ -102,7 +102,7 @@ def _demo(directory: Path, page_of: Callable[[], Path], units: int, seed: int, f
             "simulate_s": simulated - started,
             "analyse_s": analysed - simulated,
             "save_s": saved - analysed,
-            "findings": [{"what": one.what, "found": one.result, "as_true": bool(one.passed)} for one in findings],
+            "findings": [{"what": one.subject, "found": one.result, "as_true": bool(one.passed)} for one in findings],
         }
     )
     if not all(finding.passed for finding in findings):
@@ -414,7 +414,7 @@ def doctor(
 
     findings = [finding for path in scripts for finding in check_scripts(path)]
     for one in findings:
-        output.say(f"{one.path}:{one.line}: {one.kind}: {one.what}")
+        output.say(f"{one.path}:{one.line}: {one.kind}: {one.message}")
     if not findings:
         output.say("OK")
     output.result([asdict(one) for one in findings])

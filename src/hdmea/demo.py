@@ -20,7 +20,7 @@ IMAGE_S = 15.0
 class Comparison:
     """One line of the comparison: what was looked at, how it came out, and whether that is good enough."""
 
-    what: str
+    subject: str
     result: str
     passed: bool
 

@@ -93,7 +93,7 @@ class ScriptProblem:
     path: str
     line: int
     kind: str
-    what: str
+    message: str
 
 
 def check_scripts(path: str | Path) -> list[ScriptProblem]:

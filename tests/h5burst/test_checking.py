@@ -50,7 +50,7 @@ def test_a_file_beyond_the_memory_budget_is_checked_block_by_block(
     (tmp_path / "bad.h5").write_bytes(content)
     (found,) = verify(tmp_path / "bad.h5")  # an object of two names is read once
     assert found.path in ("/again", "/zipped")
-    assert "checksum of a chunk is wrong" in found.what
+    assert "checksum of a chunk is wrong" in found.message
     (tmp_path / "text.h5").write_text("no HDF5 file at all")
     assert [problem.path for problem in verify(tmp_path / "text.h5")] == ["/"]
 
@@ -73,7 +73,7 @@ def test_every_damaged_dataset_is_named(sound: Path) -> None:
     sound.write_bytes(content)
     problems = verify(sound)
     assert {problem.path for problem in problems} == {"/large", "/zipped"}
-    assert all(problem.what for problem in problems)
+    assert all(problem.message for problem in problems)
 
 
 _CHECKS_LITTLE = """

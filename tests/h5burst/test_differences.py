@@ -106,7 +106,7 @@ def test_what_cannot_be_read_is_a_difference(tmp_path: Path) -> None:
     (tmp_path / "b.h5").write_bytes(raw)
     found = h5burst.diff(tmp_path / "a.h5", tmp_path / "b.h5")
     assert [difference.kind for difference in found] == ["unreadable"]
-    assert "checksum" in found[0].what
+    assert "checksum" in found[0].message
 
 
 @pytest.mark.parametrize("place", ["/g/a", "/g/sub", "/g"])
@@ -122,14 +122,14 @@ def test_what_cannot_be_read_in_one_file_is_a_difference(tmp_path: Path, place: 
     for pair in (("a.h5", "b.h5"), ("b.h5", "a.h5")):
         (found,) = h5burst.diff(*(tmp_path / name for name in pair))
         assert (found.path, found.kind) == (place, "unreadable")
-        assert f"the object header at address {address}" in found.what
+        assert f"the object header at address {address}" in found.message
 
 
 def test_null_dataspaces_are_equal_to_each_other_alone(tmp_path: Path) -> None:
     for name, data in (("a.h5", np.arange(3)), ("b.h5", None)):
         h5burst.write_tree(tmp_path / name, Group({"x": Array(data)}))
     (found,) = h5burst.diff(tmp_path / "a.h5", tmp_path / "b.h5")
-    assert (found.path, found.kind, found.what) == ("/x", "shape", "null in one file, not in the other")
+    assert (found.path, found.kind, found.message) == ("/x", "shape", "null in one file, not in the other")
     assert h5burst.diff(tmp_path / "b.h5", tmp_path / "b.h5") == []
 
 
@@ -148,7 +148,7 @@ def test_sequences_and_references_are_compared_by_what_they_hold(tmp_path: Path)
     for last in ([3, 4], [4]):
         (found,) = h5burst.diff(first, made("b.h5", last, "x"))
         assert (found.path, found.kind) == ("/rows", "value")
-        assert "1 of 2 values differ; the first at [1]: [3] and " in found.what
+        assert "1 of 2 values differ; the first at [1]: [3] and " in found.message
     for target in ("y", "z"):  # the last leads nowhere
         (found,) = h5burst.diff(first, made("b.h5", [3], target))
         assert (found.path, found.kind) == ("/at", "value")

@@ -84,7 +84,7 @@ def perfect(recording: SimulatedRecording) -> PipelineSession:
 
 def test_the_truth_is_right_in_every_line(perfect: PipelineSession, recording: SimulatedRecording) -> None:
     findings = compare_full(perfect, recording)
-    assert [finding.what for finding in findings] == WHAT
+    assert [finding.subject for finding in findings] == WHAT
     assert all(finding.passed for finding in findings), findings
 
 
@@ -123,14 +123,14 @@ def spoilt(perfect: PipelineSession, what: str) -> PipelineSession:
 @pytest.mark.parametrize("what", WHAT)
 def test_what_is_wrong_is_called_wrong(perfect: PipelineSession, recording: SimulatedRecording, what: str) -> None:
     findings = compare_full(spoilt(perfect, what), recording)
-    assert [finding.what for finding in findings if not finding.passed] == [what]
+    assert [finding.subject for finding in findings if not finding.passed] == [what]
 
 
 def test_a_field_of_a_silent_cell_is_made_up(perfect: PipelineSession, recording: SimulatedRecording) -> None:
     session = copy.deepcopy(perfect)
     silent = recording.truth.unit_ids[int(np.flatnonzero(recording.truth.irregularities.is_silent)[0])]
     session.units[silent]["features"][f"sta_{NOISE}"]["sta_geometry"] = {"center_col": 7.0, "center_row": 7.0}
-    (finding,) = [finding for finding in compare_full(session, recording) if finding.what == "receptive fields"]
+    (finding,) = [finding for finding in compare_full(session, recording) if finding.subject == "receptive fields"]
     assert not finding.passed
     assert "1 in 2 silent cells" in finding.result
 
@@ -138,7 +138,7 @@ def test_a_field_of_a_silent_cell_is_made_up(perfect: PipelineSession, recording
 def test_a_head_without_a_position_is_not_right(perfect: PipelineSession, recording: SimulatedRecording) -> None:
     session = copy.deepcopy(perfect)
     session.metadata["ap_tracking"]["all_ap_intersection"] = {"x": float("nan"), "y": float("nan")}
-    (finding,) = [finding for finding in compare_full(session, recording) if finding.what == "optic-nerve head"]
+    (finding,) = [finding for finding in compare_full(session, recording) if finding.subject == "optic-nerve head"]
     assert not finding.passed
 
 

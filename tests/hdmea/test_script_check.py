@@ -63,16 +63,16 @@ def test_each_line_that_matters_is_found_and_no_other(tmp_path: Path) -> None:
         *((4, "path"), (6, "path"), (7, "path"), (9, "missing"), (10, "missing"), (11, "changed"), (12, "changed")),
         *((15, "changed"), (16, "changed")),
     ]
-    assert "no_such_step" in others[4].what
-    assert "microseconds" in others[6].what
-    assert "1.48" in others[7].what
+    assert "no_such_step" in others[4].message
+    assert "microseconds" in others[6].message
+    assert "1.48" in others[7].message
 
 
 def test_names_are_found_where_they_are_read_of_a_module(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(MODULES)
     found = check_scripts(tmp_path)
     assert kinds(found) == [(8, "changed"), (9, "changed"), (11, "missing"), (12, "changed")]
-    assert "hdmea.io.section_time.no_such_step" in found[2].what
+    assert "hdmea.io.section_time.no_such_step" in found[2].message
 
 
 def test_a_path_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -305,15 +305,15 @@ class _Chosen(NamedTuple):
     placed: IntArray
 
     @classmethod
-    def of(cls, found: IntArray, edges: IntArray, places: IntArray, width: int) -> _Chosen:
+    def of(cls, columns: IntArray, edges: IntArray, places: IntArray, width: int) -> _Chosen:
         """The entries of these columns, row after row; places: of each column, -1 for nowhere.
 
         Raises IndexError for a column that there is not.
         """
-        is_known = found.dtype.isnative and found.dtype.str[1:] in ("i4", "i8", "u4", "u8")
-        counts, is_left = np.empty(len(edges) - 1, np.int64), np.empty(len(found), np.uint8)
-        placed = np.empty(len(found), np.uint16 if width <= 1 << 16 else np.uint32)
-        numbers = np.ascontiguousarray(found if is_known else found.astype(np.int64))
+        is_known = columns.dtype.isnative and columns.dtype.str[1:] in ("i4", "i8", "u4", "u8")
+        counts, is_left = np.empty(len(edges) - 1, np.int64), np.empty(len(columns), np.uint8)
+        placed = np.empty(len(columns), np.uint16 if width <= 1 << 16 else np.uint32)
+        numbers = np.ascontiguousarray(columns if is_known else columns.astype(np.int64))
         left = csr_entries.choose(numbers, places.astype(np.int32), edges - edges[0], counts, is_left, placed)
         if left < 0:
             raise IndexError(f"columns {numbers.min()} to {numbers.max()} of {len(places)}")

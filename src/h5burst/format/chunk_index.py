@@ -72,9 +72,9 @@ def find_chunk(
 
     Only the nodes that lead to it are read.
     """
-    place, rank = np.unravel_index(number, _grid(shape, layout.chunks)), len(shape)
+    coordinates, rank = np.unravel_index(number, _grid(shape, layout.chunks)), len(shape)
     unpack = struct.Struct(f"<{rank}Q").unpack
-    wanted = tuple(map(int, place))
+    wanted = tuple(map(int, coordinates))
     record = find_record(source, layout.address, 11 if filtered else 10, lambda data: unpack(data[-8 * rank :]), wanted)
     if record is None:
         return None

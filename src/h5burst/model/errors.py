@@ -28,7 +28,7 @@ class Problem:
     ----------
     path : str
         Of the object.
-    what : str
+    message : str
         For people.
 
     Examples
@@ -39,10 +39,10 @@ class Problem:
     """
 
     path: str
-    what: str
+    message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.what}"
+        return f"{self.path}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Note(Problem):
     ----------
     path : str
         Of the object.
-    what : str
+    message : str
         What there is to know.
 
     Examples
@@ -74,7 +74,7 @@ class CorruptFileError(OSError):
     ----------
     path : str
         Of the file.
-    what : str
+    message : str
         What is wrong with it, and where in the file.
     problems : tuple of (str, str)
         All objects that cannot be read: the path of each in the file, and what is wrong with it. Empty where the fault
@@ -83,14 +83,14 @@ class CorruptFileError(OSError):
 
     _advice = " The file may be damaged or incomplete."
 
-    def __init__(self, path: str | os.PathLike[str], what: str, problems: Sequence[tuple[str, str]] = ()) -> None:
-        super().__init__(f"Cannot read HDF5 file: {os.fspath(path)}: {what}.{self._advice}")
+    def __init__(self, path: str | os.PathLike[str], message: str, problems: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(f"Cannot read HDF5 file: {os.fspath(path)}: {message}.{self._advice}")
         self.path = os.fspath(path)
-        self.what = what
+        self.message = message
         self.problems = tuple(problems)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.path, self.what, self.problems)
+        return type(self), (self.path, self.message, self.problems)
 
 
 class MissingFilterError(CorruptFileError):

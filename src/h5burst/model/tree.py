@@ -90,12 +90,12 @@ class Storage:
     track_order: bool = False
 
 
-def storage_of(own: Storage | None, default: Storage | None) -> Storage | None:
-    """Storage of an array that names `own`, among others that name nothing and get `default`."""
-    if own is None or own.codec != AS_DEFAULT:
-        return own or default
+def storage_of(named: Storage | None, default: Storage | None) -> Storage | None:
+    """Storage of an array that names one or none, among others that get `default`."""
+    if named is None or named.codec != AS_DEFAULT:
+        return named or default
     base = default or Storage()
-    return replace(own, codec=base.codec, level=base.level, compress_small=base.compress_small)
+    return replace(named, codec=base.codec, level=base.level, compress_small=base.compress_small)
 
 
 def fill_bytes(value: Any, dtype: np.dtype[Any]) -> bytes:

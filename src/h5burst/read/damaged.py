@@ -42,7 +42,7 @@ class DamagedNode(Array):
 
     def fail(self) -> NoReturn:
         """Raise the error, any number of times."""
-        raise type(self.error)(self.error.path, self.error.what, self.error.problems)
+        raise type(self.error)(self.error.path, self.error.message, self.error.problems)
 
     def __getitem__(self, path: Any) -> NoReturn:
         self.fail()
@@ -51,7 +51,7 @@ class DamagedNode(Array):
         self.fail()
 
     def __repr__(self) -> str:
-        return f"<DamagedNode: {self.error.what}>"
+        return f"<DamagedNode: {self.error.message}>"
 
     def __eq__(self, other: object) -> bool:
         return self is other

@@ -302,13 +302,13 @@ class Elements:
         plan, filtered = self.plan, self.dataset.filters is not None
 
         def fetch(number: int) -> tuple[Any, int] | None:
-            found = find_chunk(source, self.layout, self.shape, plan.chunk_bytes, filtered, number)
-            if found is None:
+            chunk = find_chunk(source, self.layout, self.shape, plan.chunk_bytes, filtered, number)
+            if chunk is None:
                 return None
-            _check_sizes(found.size, found.size, plan, source.size)
-            payload = buffers.thread_buffer("stored chunk", found.size)
-            source.read_into(found.address, payload)
-            return payload, found.mask
+            _check_sizes(chunk.size, chunk.size, plan, source.size)
+            payload = buffers.thread_buffer("stored chunk", chunk.size)
+            source.read_into(chunk.address, payload)
+            return payload, chunk.mask
 
         return fetch
 

@@ -131,4 +131,4 @@ def _renamed(error: CorruptFileError, location: Location) -> CorruptFileError:
     """An error about a private copy of a file object, as one about the object."""
     if isinstance(location, str) or error.path != library_path(location):
         return error
-    return type(error)(path_of(location), error.what, error.problems)
+    return type(error)(path_of(location), error.message, error.problems)

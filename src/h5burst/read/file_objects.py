@@ -191,7 +191,7 @@ def accepts_file_objects(*names: str) -> Callable[[Callable[Given, Result]], Cal
 def _with_object_name(path: str, copy: str, error: OSError) -> OSError:
     """An error about a private copy as one about what it is a copy of."""
     if isinstance(error, CorruptFileError):
-        return type(error)(path, error.what, error.problems)
+        return type(error)(path, error.message, error.problems)
     return OSError(str(error).replace(copy, path))
 
 

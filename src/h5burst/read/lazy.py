@@ -355,8 +355,8 @@ class LazyArray(ReadableArray):
             row_bytes, begin = self.nbytes // self.shape[0], reader.source.base + run.address
             edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
             for first, last in pairwise(edges if len(rows) else []):
-                place, end = begin + int(rows[first]) * row_bytes, begin + (int(rows[last - 1]) + 1) * row_bytes
-                for start in range(place, end, _ADVISED_BYTES):
+                at, end = begin + int(rows[first]) * row_bytes, begin + (int(rows[last - 1]) + 1) * row_bytes
+                for start in range(at, end, _ADVISED_BYTES):
                     os.posix_fadvise(
                         reader.source.descriptor, start, min(_ADVISED_BYTES, end - start), os.POSIX_FADV_WILLNEED
                     )

@@ -276,14 +276,14 @@ class LazyGroup(Mapping[str, Any]):
         try:
             names = [name for name, target in self._links().items() if not isinstance(target, (bytes, tuple))]
         except CorruptFileError as error:
-            problems.append((self.name, error.what.removeprefix(f"{self.name}: ")))
+            problems.append((self.name, error.message.removeprefix(f"{self.name}: ")))
             return
         for name in names:
             try:
                 member = self._find((name,))
             except CorruptFileError as error:
                 where = stored_path((*self._names, name))
-                problems.append((where, error.what.removeprefix(f"{where}: ")))
+                problems.append((where, error.message.removeprefix(f"{where}: ")))
             else:
                 yield prefix + name, member
 

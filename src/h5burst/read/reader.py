@@ -272,8 +272,8 @@ class Reader:
     def _object_problems(self, names: tuple[str | None, ...], error: CorruptFileError) -> list[tuple[str, str]]:
         where = describe_names(names)
         if error.path != self.path:  # the object is beyond an external link
-            return [(where, f"in {error.path}: {error.what}")]
-        return list(error.problems) or [(where, error.what.removeprefix(f"{where}: "))]
+            return [(where, f"in {error.path}: {error.message}")]
+        return list(error.problems) or [(where, error.message.removeprefix(f"{where}: "))]
 
     def damaged_node(self, names: tuple[str | None, ...], error: CorruptStructureError | OSError) -> Node:
         """A stand-in for an object of a lazy tree that cannot be read."""
@@ -281,7 +281,7 @@ class Reader:
             raise error
         if isinstance(error, CorruptStructureError) or error.path != self.path:
             where = describe_names(names)
-            problem = error.args[0] if isinstance(error, CorruptStructureError) else f"in {error.path}: {error.what}"
+            problem = error.args[0] if isinstance(error, CorruptStructureError) else f"in {error.path}: {error.message}"
             error = CorruptFileError(self.path, f"{where}: {problem}", [(where, problem)])
         return DamagedNode(error)
 

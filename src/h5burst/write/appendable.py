@@ -107,8 +107,8 @@ class AppendableDataset:
         parts = parts if first == rows else [self._last_rows(file, address, first), *parts]
         tail = parts[0] if len(parts) == 1 else Joined.of(parts)
         if self._is_by_rows and isinstance(tail, np.ndarray) and tail.shape[0] <= per_chunk:
-            place = (first // per_chunk, *[0] * (len(self.shape) - 1))
-            put = [chunk_tree.record(chunked.store_band(writer, tail, plan), place, self._size_width)]
+            corner = (first // per_chunk, *[0] * (len(self.shape) - 1))
+            put = [chunk_tree.record(chunked.store_band(writer, tail, plan), corner, self._size_width)]
         else:
             new_plan = chunks.ChunkPlan(tail.shape, self.dtype, plan.chunks, plan.filters, plan.fill)
             entries = chunked.store_chunks(writer, tail, new_plan, threads)

@@ -231,7 +231,7 @@ def _run_on_worker(job: Job, words: str) -> JobOutcome:
     return outcome
 
 
-def _unheard(dataset_id: str, what: str) -> None:
+def _unheard(dataset_id: str, activity: str) -> None:
     """Workers of a cluster do not tell what they are doing."""
 
 

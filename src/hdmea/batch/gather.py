@@ -52,8 +52,8 @@ def gather_figures(output_dir: Path, dataset_ids: Sequence[str], own_summary: Pa
 
 
 @contextlib.contextmanager
-def turn(lock: Path, what: str) -> Iterator[None]:
-    """Hold the lock for the block, which writes `what`, as soon as others have given it back."""
+def turn(lock: Path, table: str) -> Iterator[None]:
+    """Hold the lock for the block, which writes `table`, as soon as others have given it back."""
     until = time.monotonic() + _PATIENCE_S
     with contextlib.ExitStack() as held:
         while True:
@@ -61,7 +61,7 @@ def turn(lock: Path, what: str) -> Iterator[None]:
                 held.enter_context(holding(lock))
             except RecordingLockedError as error:
                 if time.monotonic() > until:
-                    logger.warning("%s is written although %s", what, error)
+                    logger.warning("%s is written although %s", table, error)
                     break
                 time.sleep(_POLL_S)
             else:

@@ -142,7 +142,7 @@ class JobOutcome:
         return {**asdict(self), "status": self.status.value}
 
 
-def run_job(job: Job, stop: Stop | None = None, report: Report = lambda dataset_id, what: None) -> JobOutcome:
+def run_job(job: Job, stop: Stop | None = None, report: Report = lambda dataset_id, activity: None) -> JobOutcome:
     """Run one recording to its file. Never raises for what is wrong with the recording: the outcome says it.
 
     stop: when set, the step that is running is finished, the session checkpointed, and the outcome is INTERRUPTED.

@@ -52,10 +52,10 @@ class LivePage:
         self._thread = threading.Thread(target=self._keep_writing, name="hdmea live page", daemon=True)
         self._thread.start()
 
-    def report(self, dataset_id: str, what: str) -> None:
+    def report(self, dataset_id: str, activity: str) -> None:
         """A recording now does this."""
-        self._progress.report(dataset_id, what)
-        self._set(Row(dataset_id, f"{_RUNNING}: {what}"))
+        self._progress.report(dataset_id, activity)
+        self._set(Row(dataset_id, f"{_RUNNING}: {activity}"))
 
     def finished(self, outcome: JobOutcome) -> None:
         """A recording has ended."""

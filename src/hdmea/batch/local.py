@@ -254,9 +254,9 @@ def _work(job: Job, resources: Resources, connection: Connection) -> None:
     os.environ["H5BURST_NUM_THREADS"] = str(resources.threads)
     os.environ[BUDGET_VARIABLE] = str(resources.memory_budget)
 
-    def report(dataset_id: str, what: str) -> None:
+    def report(dataset_id: str, activity: str) -> None:
         try:
-            connection.send(what)
+            connection.send(activity)
         except OSError:  # the batch was killed: finish the step, checkpoint, and let the next one go on from there
             stop.set()
 

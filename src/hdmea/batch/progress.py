@@ -46,14 +46,14 @@ class BatchProgress:
         else:
             print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
-    def report(self, dataset_id: str, what: str) -> None:
+    def report(self, dataset_id: str, activity: str) -> None:
         """A recording now does this."""
         if self._bars:
-            self._doing[dataset_id] = what
+            self._doing[dataset_id] = activity
             running = ", ".join(f"{name}: {doing}" for name, doing in self._doing.items())
             self._bars.update(self._task, description=running[:100])
         else:
-            self.say(f"{dataset_id}: {what}")
+            self.say(f"{dataset_id}: {activity}")
 
     def finished(self, outcome: JobOutcome) -> None:
         self._doing.pop(outcome.dataset_id, None)

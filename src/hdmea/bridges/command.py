@@ -116,6 +116,6 @@ def _lines(one: dict[str, Any]) -> list[str]:
     return [*lines, *(f"  warning   {text}" for text in one["warnings"])]
 
 
-def counted(count: int, what: str) -> str:
+def counted(count: int, things: str) -> str:
     """A number of things, whose name is given in the plural."""
-    return f"{count} {what.removesuffix('s') if count == 1 else what}"
+    return f"{count} {things.removesuffix('s') if count == 1 else things}"

@@ -23,8 +23,8 @@ class MissingExtraError(ImportError):
     """A package that a bridge needs is not installed; the message holds the line that installs it."""
 
 
-def required(module: str, what: str) -> Any:
-    """Import `module` for `what` (the subject of the message).
+def required(module: str, purpose: str) -> Any:
+    """Import `module` for `purpose` (the subject of the message).
 
     Raises
     ------
@@ -37,5 +37,5 @@ def required(module: str, what: str) -> Any:
         package = module.partition(".")[0]
         if not isinstance(error, ModuleNotFoundError) or (error.name or "").partition(".")[0] != package:
             raise
-        message = f"{what} needs {package}, which is not installed: pip install 'h5burst[{EXTRA_OF[package]}]'"
+        message = f"{purpose} needs {package}, which is not installed: pip install 'h5burst[{EXTRA_OF[package]}]'"
         raise MissingExtraError(message, name=package) from error

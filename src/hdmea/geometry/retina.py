@@ -114,14 +114,14 @@ class SomaPolarCoordinates:
     anatomical_quadrant: str | float = NAN
 
 
-def angle_correction(head_x: float, head_y: float, place: DVNTPosition | None) -> float:
+def angle_correction(head_x: float, head_y: float, chip_position: DVNTPosition | None) -> float:
     """Degrees from angles on the chip to angles in the retina, not wrapped; NaN without a place or a head.
 
     Parameters
     ----------
     head_x, head_y
         Column and row of the optic-nerve head, electrodes.
-    place
+    chip_position
         Where the chip's centre is in the retina.
 
     Returns
@@ -135,14 +135,17 @@ def angle_correction(head_x: float, head_y: float, place: DVNTPosition | None) -
     >>> angle_correction(0.0, 33.0, DVNTPosition(1.0, 0.0, "L"))
     90.0
     """
-    if place is None or not np.isfinite([head_x, head_y, place.dv_position, place.nt_position]).all():
+    if (
+        chip_position is None
+        or not np.isfinite([head_x, head_y, chip_position.dv_position, chip_position.nt_position]).all()
+    ):
         return NAN
-    in_retina = np.arctan2(place.dv_position, place.nt_position)
+    in_retina = np.arctan2(chip_position.dv_position, chip_position.nt_position)
     return float(np.degrees(in_retina) - np.degrees(np.arctan2(CHIP_CENTER - head_y, CHIP_CENTER - head_x)))
 
 
 def retinal_polar(
-    head_x: float, head_y: float, row: float, col: float, place: DVNTPosition | None
+    head_x: float, head_y: float, row: float, col: float, chip_position: DVNTPosition | None
 ) -> SomaPolarCoordinates:
     """A soma's polar coordinates about the head, on the chip and in the retina.
 
@@ -152,7 +155,7 @@ def retinal_polar(
         Column and row of the optic-nerve head, electrodes; NaN where it is not known.
     row, col
         Of the soma, electrodes.
-    place
+    chip_position
         Where the chip's centre is in the retina.
 
     Returns
@@ -163,16 +166,16 @@ def retinal_polar(
     Examples
     --------
     >>> from hdmea.geometry.retina import retinal_polar
-    >>> polar = retinal_polar(10.0, 10.0, row=14.0, col=13.0, place=None)
+    >>> polar = retinal_polar(10.0, 10.0, row=14.0, col=13.0, chip_position=None)
     >>> polar.radius, round(polar.theta_deg, 2), polar.quadrant
     (5.0, 53.13, 'Q1')
     """
-    side = NAN if place is None else _side(place)
+    side = NAN if chip_position is None else _side(chip_position)
     if not np.isfinite([head_x, head_y, row, col]).all():
         return SomaPolarCoordinates(original_x=row, original_y=col, anatomical_quadrant=side)
     dx, dy = col - head_x, row - head_y
     radius, raw = float(np.hypot(dx, dy)), float(np.degrees(np.arctan2(dy, dx)) % 360)
-    correction = angle_correction(head_x, head_y, place)
+    correction = angle_correction(head_x, head_y, chip_position)
     theta = raw if np.isnan(correction) else (raw + correction) % 360
     angle = float(np.radians(theta))
     x, y = radius * float(np.cos(angle)), radius * float(np.sin(angle))

@@ -74,12 +74,12 @@ def _shown(values: Iterable[tuple[tuple[str, ...], Scalar]]) -> Iterator[tuple[s
             yield "/".join(path), shown(one)
 
 
-def unit_and_meaning(what: str) -> tuple[str, str]:
+def unit_and_meaning(text: str) -> tuple[str, str]:
     """An explanation as the unit with which it begins, empty for one that begins with words, and the rest."""
-    first = re.split(r"[,;:]| of | over | from | before | along ", what, maxsplit=1)[0].strip()
+    first = re.split(r"[,;:]| of | over | from | before | along ", text, maxsplit=1)[0].strip()
     if first not in KNOWN_UNITS:
-        return "", what
-    return first.replace("um", "µm"), what[len(first) :].lstrip(",;: ")
+        return "", text
+    return first.replace("um", "µm"), text[len(first) :].lstrip(",;: ")
 
 
 def explanation(name: str) -> str:

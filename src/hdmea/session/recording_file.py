@@ -83,14 +83,14 @@ def require_not_open(path: Path) -> None:
 
 
 @contextmanager
-def edited(path: Path, what: str | None = None) -> Iterator[Transaction]:
+def edited(path: Path, step: str | None = None) -> Iterator[Transaction]:
     """A transaction on a recording file. Raises as `open_recording_hdf5` does; who reads the file does not matter.
 
-    what: the step, for the log of the file.
+    step: the step, for the log of the file.
     """
     recording_tree(path)
     try:
-        transaction = edit(path, what)
+        transaction = edit(path, step)
     except OSError as error:
         raise explained(error, path) from error
     with transaction:

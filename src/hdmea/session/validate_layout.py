@@ -41,9 +41,9 @@ def check_recording(path: str | Path, *, deep: bool = False) -> list[Problem]:
         problems_found = list(_check(tree))
         if not problems and _is_read_as_earlier_layout(tree, Path(path)):
             return problems_found
-        return problems + [Problem(one.path, one.what) for one in problems_found]
+        return problems + [Problem(one.path, one.message) for one in problems_found]
     except CorruptFileError as error:
-        return problems or [Problem("/", error.what)]
+        return problems or [Problem("/", error.message)]
 
 
 def _is_read_as_earlier_layout(tree: Group, path: Path) -> bool:

@@ -173,7 +173,7 @@ def requested_movies(
 class _TableSpec:
     """A table that `add_section_time` needs, and how it is named."""
 
-    what: str
+    description: str
     columns: Sequence[str]
     file: str
     argument: str
@@ -189,8 +189,8 @@ def _table(argument: str | Path | None, assigned: str | Path, shipped: Path, spe
     path = chosen_path(argument, assigned, shipped, (PLAYLIST_DIR_VARIABLE, CONFIG_DIR_VARIABLE), spec.file)
     if path is shipped and not path.is_file():
         raise ConfigurationError(
-            f"add_section_time needs {spec.what}, a CSV file with the columns {', '.join(spec.columns)}: name it "
-            f"by {spec.argument} (in commands {spec.option}), or the directory of {spec.file} by "
+            f"add_section_time needs {spec.description}, a CSV file with the columns {', '.join(spec.columns)}: name "
+            f"it by {spec.argument} (in commands {spec.option}), or the directory of {spec.file} by "
             f"{PLAYLIST_DIR_VARIABLE}"
         )
     return path

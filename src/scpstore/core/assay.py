@@ -15,25 +15,25 @@ from scpstore.core.matrix import ScpMatrix
 from scpstore.core.sources import Matrix
 
 
-def check_ids(frame: pl.DataFrame, column: str, what: str) -> None:
+def check_ids(frame: pl.DataFrame, column: str, table: str) -> None:
     """Raise unless `column` is in `frame` and no two rows have the same value there.
 
     A `UserWarning` tells of an ID that is null, and of IDs that look the same (other Unicode forms of one text).
     """
     if column not in frame.columns:
-        raise ColumnNotFoundError(column, what, frame.columns)
+        raise ColumnNotFoundError(column, table, frame.columns)
     ids = frame.get_column(column)
     if ids.n_unique() != ids.len():
         twice = ids.filter(ids.is_duplicated()).unique(maintain_order=True).head(5).to_list()
-        raise ValidationError(f"IDs in column '{column}' of {what} are not unique: {twice}", field=column)
+        raise ValidationError(f"IDs in column '{column}' of {table} are not unique: {twice}", field=column)
     if ids.null_count():
-        message = f"the ID in row {ids.is_null().arg_max()} of {what} is null: nothing can be joined to it"
+        message = f"the ID in row {ids.is_null().arg_max()} of {table} is null: nothing can be joined to it"
         warnings.warn(message, UserWarning, stacklevel=4)
     if ids.dtype == pl.String and bool((ids.str.len_bytes() != ids.str.len_chars()).any()):
         alike = ids.str.normalize("NFC").is_duplicated() & ids.is_not_null()
         if alike.any():
             message = (
-                f"IDs of {what} look the same, and are other characters (NFC, NFD): {ids.filter(alike).to_list()[:4]}"
+                f"IDs of {table} look the same, and are other characters (NFC, NFD): {ids.filter(alike).to_list()[:4]}"
             )
             warnings.warn(message, UserWarning, stacklevel=4)
 

@@ -60,9 +60,9 @@ def for_file(values: Any, known: AssayExtras, layer: str | None = None) -> Any:
     """As `for_anndata`, or of a mask `known_formats`; what is in a file stays there, to be read as it is written."""
     if isinstance(values, LazyRows) and isinstance(values.reader, StoredRows):
         wanted = None if layer is None else _whole_numbers(known, layer)
-        made = _streamed(values, wanted)
-        if made is not None:
-            return made
+        stream = _streamed(values, wanted)
+        if stream is not None:
+            return stream
     return known_formats(values) if layer is None else for_anndata(values, known, layer)
 
 
@@ -70,25 +70,25 @@ def _streamed(values: LazyRows, wanted: np.dtype[Any] | None) -> Any:
     """A matrix of a file as what stands for it; None for one whose datasets are not those that AnnData has."""
     from h5burst.anndata import streamed
 
-    found = values.reader.datasets() if isinstance(values.reader, StoredRows) else None
-    if found is None:
+    datasets = values.reader.datasets() if isinstance(values.reader, StoredRows) else None
+    if datasets is None:
         return None
     is_checked = values.format is not None or values.dtype.kind != "f"  # reading checks places and mask codes
-    compared = wanted if wanted is not None and found[0].dtype != wanted else None
+    compared = wanted if wanted is not None and datasets[0].dtype != wanted else None
     is_kept = True
     for _, block in blocks(values) if is_checked or compared is not None else ():
         is_kept = is_kept and (compared is None or _is_kept(block, compared))
     dtype = wanted if wanted is not None and is_kept else values.dtype
-    parts = [streamed(found[0] if found[0].dtype == dtype else _Converted(found[0], dtype))]
+    parts = [streamed(datasets[0] if datasets[0].dtype == dtype else _Converted(datasets[0], dtype))]
     if values.format is None:
         return parts[0]
-    index_dtype = found[1].dtype
+    index_dtype = datasets[1].dtype
     if index_dtype not in INDEX_DTYPES or not index_dtype.isnative:
         return None
-    parts += [streamed(part if part.dtype == index_dtype else _Converted(part, index_dtype)) for part in found[1:]]
-    made = type(values.read(0, 0))(values.shape, dtype=dtype)
-    made.data, made.indices, made.indptr = parts
-    return made
+    parts += [streamed(part if part.dtype == index_dtype else _Converted(part, index_dtype)) for part in datasets[1:]]
+    matrix = type(values.read(0, 0))(values.shape, dtype=dtype)
+    matrix.data, matrix.indices, matrix.indptr = parts
+    return matrix
 
 
 class _Converted:

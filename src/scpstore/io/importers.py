@@ -96,7 +96,7 @@ def read_checked(path: Path, *, lazy: bool, at: Any = None) -> Group:
     except CorruptFileError as error:
         if not is_hdf5(path):
             raise _not_hdf5(path) from error
-        raise IOFormatError(f"{path} is a damaged or truncated HDF5 file: {error.what}") from error
+        raise IOFormatError(f"{path} is a damaged or truncated HDF5 file: {error.message}") from error
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         # What h5py raises for a damaged file depends on the place of the damage.
         raise IOFormatError(f"{path} is a damaged or truncated HDF5 file: {error}") from error

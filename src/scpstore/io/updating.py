@@ -74,7 +74,7 @@ def update_hdf5(
         if part.assay in container.assays:
             of_assay = container.assays[part.assay].layers
             layers.setdefault(part.assay, []).extend(
-                layer for layer in of_assay if part.what is None or (part.what == layer and part.is_layer)
+                layer for layer in of_assay if part.member is None or (part.member == layer and part.is_layer)
             )
     storage = matrix_storage(compression, compression_level)
     saved_params = {"parts": list(dict.fromkeys(names)), "file": target.name}
@@ -96,10 +96,10 @@ def update_hdf5(
 
 
 class _Part:
-    """The part that a name means. assay: "" for obs; what: "var", a layer, or None for the whole assay."""
+    """The part that a name means. assay: "" for obs; member: "var", a layer, or None for the whole assay."""
 
-    def __init__(self, assay: str, what: str | None, *, is_layer: bool = False) -> None:
-        self.assay, self.what, self.is_layer = assay, what, is_layer
+    def __init__(self, assay: str, member: str | None, *, is_layer: bool = False) -> None:
+        self.assay, self.member, self.is_layer = assay, member, is_layer
 
     @classmethod
     def of(cls, name: str, container: ScpContainer, stored: ScpContainer) -> _Part:
@@ -124,7 +124,7 @@ class _Part:
     def path(self) -> tuple[str, ...]:
         if not self.assay:
             return ("obs",)
-        inside = () if self.what is None else ("layers", self.what) if self.is_layer else (self.what,)
+        inside = () if self.member is None else ("layers", self.member) if self.is_layer else (self.member,)
         return ("assays", self.assay, *inside)
 
 
@@ -132,7 +132,7 @@ def _check_same(container: ScpContainer, stored: ScpContainer, parts: list[_Part
     if container.sample_id_col != stored.sample_id_col or not container.sample_ids.equals(stored.sample_ids):
         raise ValidationError(f"{path} has other samples than the container, or another order: save it anew", "path")
     for part in parts:
-        if part.what is None or part.assay not in container.assays:
+        if part.member is None or part.assay not in container.assays:
             continue
         if part.assay not in stored.assays:
             raise ValidationError(f"{path} has no assay {part.assay!r}: write all of it ({part.assay!r})", "names")
@@ -158,7 +158,7 @@ def _put_links(tx: Transaction, container: ScpContainer, storage: Any, target: P
 
 def _put_orders(tx: Transaction, container: ScpContainer, stored: ScpContainer, parts: list[_Part]) -> None:
     assays = [*stored.assays, *(part.assay for part in parts if part.assay)]
-    gone = {part.assay for part in parts if part.what is None and part.assay not in container.assays}
+    gone = {part.assay for part in parts if part.member is None and part.assay not in container.assays}
     tx.put((EXTRAS, ASSAY_ORDER), texts_node([name for name in dict.fromkeys(assays) if name not in gone]))
     for name in {part.assay for part in parts if part.is_layer}:
         layers = [*(stored.assays[name].layers if name in stored.assays else ()), *container.assays[name].layers]

@@ -110,16 +110,16 @@ def _of_samples(name: str, figures: LayerFigures) -> Iterator[Json]:
     yield _column(f"{name}/median", "", "of the values that are there", finite_numbers(figures.median, 10))
 
 
-def _column(name: str, unit: str, what: str, values: list[Any]) -> Json:
-    return {"name": name, "unit": unit, "what": what, "values": values}
+def _column(name: str, unit: str, meaning: str, values: list[Any]) -> Json:
+    return {"name": name, "unit": unit, "what": meaning, "values": values}
 
 
 def _percent(counts: Any, of: int) -> list[float | None]:
     return finite_numbers(counts / of * 100 if of else np.full(len(counts), np.nan), 10)
 
 
-def _columns(frame: pl.DataFrame, without: str, what: str) -> list[Json]:
-    return [_column(n, "", what, [_value(one) for one in frame[n].to_list()]) for n in frame.columns if n != without]
+def _columns(frame: pl.DataFrame, without: str, meaning: str) -> list[Json]:
+    return [_column(n, "", meaning, [_value(one) for one in frame[n].to_list()]) for n in frame.columns if n != without]
 
 
 def _ids(series: pl.Series) -> list[str]:

@@ -120,8 +120,8 @@ def test_a_damaged_chunk_costs_its_elements(damaged: Path, saved: Path) -> None:
     result = h5burst.salvage(damaged, saved)
     assert len(result.lost) == 1
     assert result.lost[0].path == "/chunked"
-    assert "(300,)" in result.lost[0].what
-    assert "checksum" in result.lost[0].what
+    assert "(300,)" in result.lost[0].message
+    assert "checksum" in result.lost[0].message
     with h5py.File(saved) as file:
         expected = np.arange(1000)
         expected[300:400] = -1
@@ -164,7 +164,7 @@ def test_a_file_that_is_cut_short_gives_what_is_left(damaged: Path, saved: Path)
     h5burst.write_tree(damaged, tree)
     os.truncate(damaged, damaged.stat().st_size // 2)
     result = h5burst.salvage(damaged, saved)
-    assert any("cut short" in problem.what for problem in result.lost)
+    assert any("cut short" in problem.message for problem in result.lost)
     assert result.nameless >= 8
     with h5py.File(saved) as file:
         for item in file["h5burst.nameless"].values():
@@ -274,7 +274,7 @@ def test_no_earlier_state_takes_the_place_of_a_member_whose_link_is_damaged(
             assert "unit_005" not in file["units"]
             left = {item[()] for item in file["h5burst.nameless"].values() if isinstance(item, h5py.Dataset)}
         assert left == {-2.0}  # the newest; earlier states of the group hold the others
-        assert "(598 are brought)" in result.lost[0].what
+        assert "(598 are brought)" in result.lost[0].message
 
 
 def test_a_member_that_may_be_an_earlier_state_of_itself_is_told(

@@ -212,7 +212,7 @@ def test_what_is_read_is_right_or_an_error(tmp_path: Path, kind: str) -> None:
             found = content(h5burst.read_tree(damaged))
         except CorruptFileError as error:
             counts["refused"] += 1
-            is_right = bool(problems) and str(damaged) in str(error) and bool(NAMED.match(error.what))
+            is_right = bool(problems) and str(damaged) in str(error) and bool(NAMED.match(error.message))
         else:
             is_right = found == wanted
         assert is_right, bit

@@ -294,7 +294,7 @@ def test_a_pipe_keeps_nobody_waiting(deep: bool, tmp_path: Path) -> None:
     tree = h5burst.read_tree(tmp_path / "a.h5", lazy=True)
     assert list(tree.children) == ["raw", "virtual", "x"]
     found = h5burst.verify(tmp_path / "a.h5", deep=deep)
-    assert [(problem.path, "pipe is not a regular file" in problem.what) for problem in found] == [
+    assert [(problem.path, "pipe is not a regular file" in problem.message) for problem in found] == [
         ("/raw", True),
         ("/virtual", True),
     ]

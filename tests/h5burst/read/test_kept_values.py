@@ -206,7 +206,7 @@ def test_a_wrong_note_of_free_space_is_found_although_texts_are_whole(kind: str,
     wanted = h5burst.read_tree(whole)["x"].data.tolist()
     if kind == "text":  # records are read by libhdf5
         assert h5burst.read_tree(damaged)["x"].data.tolist() == wanted
-        assert "free space" in problems[0].what
+        assert "free space" in problems[0].message
     for verb in (h5burst.salvage, h5burst.repack)[: 1 + (where == 8)]:
         verb(damaged, tmp_path / "new.h5", overwrite=True)
         assert h5burst.verify(tmp_path / "new.h5", deep=True) == []

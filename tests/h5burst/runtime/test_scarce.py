@@ -34,7 +34,7 @@ ways = {
 }
 try:
     found = ways[sys.argv[3]]()
-    print("fine" if found is None or isinstance(found, Group) else [problem.what for problem in found] or "fine")
+    print("fine" if found is None or isinstance(found, Group) else [problem.message for problem in found] or "fine")
 except MemoryError:
     print("MemoryError")
 except OSError as error:

@@ -92,7 +92,7 @@ def test_changes_say_what(path: Path) -> None:
         tx.remove("units")
         node = Array(np.arange(7))
         tx.put("twice", Group({"a": node, "b": node}))
-    found = {change.path: (change.kind, change.what) for change in h5burst.changes(path, 0)}
+    found = {change.path: (change.kind, change.message) for change in h5burst.changes(path, 0)}
     assert found == {
         "/log": ("changed", "elements"),
         "/many/m0001": ("changed", "attributes"),

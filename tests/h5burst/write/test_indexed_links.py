@@ -115,6 +115,6 @@ def test_two_names_that_lead_to_one_link_are_reported(path: Path, monkeypatch: p
 
     monkeypatch.setattr(links._Indexed, "_next_number", number_of_theirs)
     put(path, "ours", 4.0)
-    assert ["links" in problem.what or "link" in problem.what for problem in h5burst.verify(path)] == [True]
+    assert ["links" in problem.message or "link" in problem.message for problem in h5burst.verify(path)] == [True]
     with pytest.raises(CorruptFileError, match="link"):
         h5burst.load(path)

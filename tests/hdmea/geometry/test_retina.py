@@ -68,7 +68,7 @@ def test_place_of_the_chip_in_the_retina(text: object, expected: DVNTPosition | 
 def test_polar_coordinates_are_those_of_the_tables() -> None:
     # Head at column 13, row 33: the chip's centre (33, 33) is at 0 degrees from it. In the retina the chip is dorsal
     # (DV 1, NT 0), at 90 degrees: everything is turned by 90. The soma is 3 columns right of the head, 4 rows below.
-    polar = retinal_polar(13.0, 33.0, row=37.0, col=16.0, place=DVNTPosition(1.0, 0.0, "L"))
+    polar = retinal_polar(13.0, 33.0, row=37.0, col=16.0, chip_position=DVNTPosition(1.0, 0.0, "L"))
     raw = math.degrees(math.atan2(4, 3))
     assert polar.radius == 5
     assert polar.theta_deg_raw == pytest.approx(raw)
@@ -84,16 +84,16 @@ def test_polar_coordinates_are_those_of_the_tables() -> None:
 def test_correction_is_not_wrapped_and_angles_are() -> None:
     # The centre is at -135 degrees from a head at (53, 53); the chip is at 135 degrees in the retina: 270 between them.
     assert angle_correction(53.0, 53.0, DVNTPosition(1.0, -1.0, "R")) == pytest.approx(270)
-    polar = retinal_polar(53.0, 53.0, row=33.0, col=33.0, place=DVNTPosition(1.0, -1.0, "R"))
+    polar = retinal_polar(53.0, 53.0, row=33.0, col=33.0, chip_position=DVNTPosition(1.0, -1.0, "R"))
     assert polar.theta_deg == pytest.approx(135)
 
 
 def test_without_a_place_angles_are_raw_and_without_a_head_nan() -> None:
-    raw = retinal_polar(10.0, 10.0, row=10.0, col=5.0, place=None)
+    raw = retinal_polar(10.0, 10.0, row=10.0, col=5.0, chip_position=None)
     assert raw.theta == raw.theta_deg == raw.theta_deg_corrected == raw.theta_deg_raw == 180
     assert math.isnan(raw.angle_correction_applied)
     assert isinstance(raw.anatomical_quadrant, float)
-    none = retinal_polar(math.nan, math.nan, row=10.0, col=5.0, place=DVNTPosition(0.0, 1.0, "L"))
+    none = retinal_polar(math.nan, math.nan, row=10.0, col=5.0, chip_position=DVNTPosition(0.0, 1.0, "L"))
     assert math.isnan(none.radius)
     assert math.isnan(none.theta_deg)
     assert isinstance(none.quadrant, float)

@@ -35,7 +35,7 @@ def describe(path: str) -> Iterator[Described]:
                     address = h5py.h5o.get_info(item.id).addr
                     below = list(item) if isinstance(item, h5py.Group) and address not in seen else []
             except CorruptFileError as error:
-                yield Described(object_path, f"cannot be read: {error.what.removeprefix(f'{object_path}: ')}")
+                yield Described(object_path, f"cannot be read: {error.message.removeprefix(f'{object_path}: ')}")
                 continue
             seen.add(address)
             yield described

@@ -325,7 +325,7 @@ class _Walk:
     def _damaged(self, where: str, error: CorruptFileError) -> Node | None:
         if self._unread is not None:
             return DamagedNode(error)
-        self.problems.append((where, error.what.removeprefix(f"{where}: ")))
+        self.problems.append((where, error.message.removeprefix(f"{where}: ")))
         return None
 
     def _elements(self, dataset: h5py.Dataset, names: tuple[str, ...]) -> Any:
@@ -412,7 +412,7 @@ def problems(path: str, skip: frozenset[str]) -> Iterator[tuple[str, str | None]
                     seen.add((info.fileno, info.addr))
                     waiting += _read_through(item, name)
             except CorruptFileError as error:
-                yield name, error.what.removeprefix(f"{name}: ")
+                yield name, error.message.removeprefix(f"{name}: ")
 
 
 def _read_through(item: Any, name: str) -> list[str]:

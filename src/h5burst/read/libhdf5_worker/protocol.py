@@ -66,7 +66,10 @@ class _Packer:
 
     def _node(self, node: Array | Group) -> Any:
         if isinstance(node, DamagedNode):
-            return {"damaged": [node.error.path, node.error.what], "filter": isinstance(node.error, MissingFilterError)}
+            return {
+                "damaged": [node.error.path, node.error.message],
+                "filter": isinstance(node.error, MissingFilterError),
+            }
         if id(node) in self.nodes:
             return {"again": self.nodes[id(node)]}
         attrs = [[name, self.pack(value)] for name, value in node.attrs.items()]

@@ -106,7 +106,7 @@ def main() -> None:
 
 def _error_message(error: Exception) -> dict[str, Any]:
     if isinstance(error, CorruptFileError):
-        return {"error": error.what, "filter": isinstance(error, MissingFilterError), "problems": error.problems}
+        return {"error": error.message, "filter": isinstance(error, MissingFilterError), "problems": error.problems}
     return {"error": str(error) or type(error).__name__, "errno": error_number(error)}
 
 
