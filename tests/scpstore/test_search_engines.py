@@ -336,6 +336,12 @@ def test_quantities_without_their_ids_are_told(tmp_path: Path) -> None:
     assert list(container.assays) == ["proteins"]
 
 
+def test_quantities_of_sites_are_told(tmp_path: Path) -> None:
+    header = "R.FileName|PG.ProteinGroups|PG.Quantity|PTM.CollapseKey|PTM.Quantity"
+    with pytest.warns(UserWarning, match="quantities without the IDs of their features are not read: PTM.Quantity"):
+        read_spectronaut(write(tmp_path / "sites.tsv", header, "a|P1|5|P1_S3_M1|4", "a|P1|5|P1_S8_M1|6"))
+
+
 def test_columns_of_a_pivoted_report_on_request(tmp_path: Path) -> None:
     header = "PG.ProteinGroups|PG.Genes|PG.IsSingleHit|[1] a.raw.PG.Quantity|[2] b.raw.PG.Quantity|[1] a.raw.PG.IBAQ|[2] b.raw.PG.IBAQ"
     path = write(tmp_path / "r.tsv", header, "P1|G1|False|1|2|3|Filtered")
@@ -411,6 +417,51 @@ def test_isobaric_labels_of_fragpipe(tmp_path: Path) -> None:
     one = "Protein|Protein ID|Total Spectral Count|Unique Spectral Count|Razor Spectral Count|Total Intensity|Razor Intensity"
     with pytest.raises(IOFormatError, match="expected columns such as 'run Intensity'"):
         read_report(write(tmp_path / "protein.tsv", one, "sp|P1|3|2|3|30|30"))
+
+
+@pytest.mark.parametrize(
+    "name", ["abundance_peptide_MD.tsv", "abundance_single-site_MD.tsv", "ratio_multi-site_None.tsv"]
+)
+def test_peptides_and_sites_of_tmt_report(tmp_path: Path, name: str) -> None:
+    """These tables of tmt-report have no column NumberPSM."""
+    header = "Index|Gene|ProteinID|Peptide|SequenceWindow|Start|End|MaxPepProb|ReferenceIntensity|a|b"
+    container = read_report(write(tmp_path / name, header, "P1_S3|G|P1|AASK|AASKR|1|4|0.99|20.5|19.5|-1"))
+    assay = "sites" if "site" in name else "peptides"
+    assert values(container, assay, name.split("_")[0]) == {("a", "P1_S3"): 19.5, ("b", "P1_S3"): -1}
+
+
+def test_labels_of_fragpipe_are_layers(tmp_path: Path) -> None:
+    """SILAC: `a Light Intensity` is no sample "a Light"; nor is that of one experiment a sample "Light"."""
+    header = (
+        "Peptide Sequence|Modified Sequence|Charge|Protein|a Light Intensity|a Heavy Intensity|a Log2 Ratio HL"
+        "|a Heavy Match Type"
+    )
+    container = read_report(write(tmp_path / "combined_ion_label_quant.tsv", header, "AAK|AAK|2|P1|10|20|0|MBR"))
+    assert container.sample_ids.to_list() == ["a"]
+    assert values(container, "precursors", "Light Intensity") == {("a", "AAK.2"): 10}
+    assert values(container, "precursors", "Heavy Intensity") == {("a", "AAK.2"): 20}
+    assert values(container, "precursors", "Log2 Ratio HL") == {("a", "AAK.2"): 0}  # a ratio of 1
+    assert codes(container, "precursors", "Light Intensity", MaskCode.MBR) == set()
+    assert codes(container, "precursors", "Heavy Intensity", MaskCode.MBR) == {("a", "AAK.2")}
+    one = header.replace("a Light", "Light").replace("a Heavy", "Heavy").replace("a Log2", "Log2")
+    with pytest.raises(IOFormatError, match="expected columns such as 'run Intensity'"):
+        read_fragpipe(write(tmp_path / "ion_label_quant.tsv", one, "AAK|AAK|2|P1|10|20|0|MBR"))
+
+
+def test_ions_at_several_voltages(tmp_path: Path) -> None:
+    header = "Peptide Sequence|Modified Sequence|Charge|Compensation Voltage|Protein|a Intensity"
+    container = read_fragpipe(write(tmp_path / "combined_ion.tsv", header, "AAK|AAK|2|-40|P1|10", "AAK|AAK|2|-60|P1|5"))
+    assert values(container, "precursors", "Intensity") == {("a", "AAK.2.-40"): 10, ("a", "AAK.2.-60"): 5}
+
+
+@pytest.mark.parametrize("by", ["rows", "columns"])
+def test_matrices_of_plexdia_are_refused(tmp_path: Path, by: str) -> None:
+    """A run of theirs is no sample: it holds several."""
+    ids = ["(mTRAQ-n-0)AAK2", "(mTRAQ-n-4)AAK2"] if by == "rows" else ["AAK2", "GGK2"]
+    runs = "D:\\x\\a.raw|D:\\x\\b.raw" if by == "rows" else "D:\\x\\a.raw-0|D:\\x\\a.raw-4"
+    rows = [f"P1|{name}|1|2" for name in ids]
+    with pytest.raises(IOFormatError, match=r"of channels .*: read the main report"):
+        read_report(write(tmp_path / "report.pr_matrix.tsv", f"Protein.Group|Precursor.Id|{runs}", *rows))
 
 
 MIXED = {  # a matrix with numbers that are no run's, and which those are

@@ -11,6 +11,8 @@ SAGE, SAGE_SPECTRA = "Sage lfq table", "Sage table of spectra"
 ALPHADIA, ALPHADIA_PRECURSORS = "AlphaDIA matrix", "AlphaDIA precursors"
 DISCOVERER = "Proteome Discoverer table"
 MZTAB = "mzTab"  # told by its first line
+# Of tmt-report, at every level (peptides and sites have no NumberPSM): what follows the last is a sample each.
+OF_TMT_REPORT = ("Index", "MaxPepProb", "ReferenceIntensity")
 
 Names = frozenset[str]
 
@@ -47,7 +49,7 @@ _KINDS: tuple[tuple[str, Callable[[Names], bool]], ...] = (
     (ALPHADIA, lambda names: _is_alphadia(names) or "pg" in names),
     (DISCOVERER, lambda names: bool({"Accession", "Annotated Sequence"} & names)
      and any(name.startswith(("Abundance:", "Abundance F", "Abundances (", "Abundances N")) for name in names)),
-    (FRAGPIPE, _has("Index", "NumberPSM", "ReferenceIntensity")),
+    (FRAGPIPE, _has(*OF_TMT_REPORT)),
     (FRAGPIPE, lambda names: bool({"Protein ID", "Peptide Sequence"} & names)
      and _ends(names, " Spectral Count", " Intensity")),
     (FRAGPIPE, lambda names: "Sequence" in names and _ends(names, " Spectral Count")),

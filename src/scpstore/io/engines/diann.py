@@ -58,6 +58,7 @@ _OF_REPORTS = re.compile(  # columns of main reports and libraries, which are no
     r"|[NC]\.Term|RT|iRT|IM|iIM|PEP|Q\.Value|Evidence|Decoy|Channel|Flags"
 )
 _LABEL = r"\([^()\-:]+-[A-Za-z*]+-[^()\-:]+\)"  # (mTRAQ-n-4), (SILAC-K-H): label, site, channel
+_RUN_OF_CHANNEL = re.compile(r"\.(raw|d|mzml|wiff2?|dia)-[^\\/.]+$", re.IGNORECASE)
 _LABEL_CHANNEL = r"\([^()\-:]+-[A-Za-z*]+-([^()\-:]+)\)"
 
 
@@ -229,6 +230,16 @@ def _with_marked_decoys(table: Table, frame: pl.DataFrame, levels: Sequence[Leve
     return frame, True
 
 
+def _check_no_channels(table: Table, frame: pl.DataFrame, runs: Sequence[str]) -> None:
+    """Raise `IOFormatError` for a matrix of plexDIA: its rows are of several channels, or its columns of one each."""
+    ids = frame.get_column(_ID).cast(pl.String) if _ID in frame.columns else pl.Series(dtype=pl.String)
+    labels = ids.str.extract(_LABEL_CHANNEL).drop_nulls().unique().sort().to_list()
+    channel = next((name for name in runs if _RUN_OF_CHANNEL.search(name)), None)
+    if channel is not None or len(labels) > 1:
+        problem = f"columns of channels ({channel!r})" if channel else f"labels of channels {labels}"
+        raise IOFormatError(f"{table.path} has {problem}: read the main report, of which each channel is a sample")
+
+
 def _from_matrices(tables: Sequence[Table], request: Request) -> ScpContainer:
     """Matrices: annotation columns, then one a run."""
     assays, pairs = [], None
@@ -246,6 +257,7 @@ def _from_matrices(tables: Sequence[Table], request: Request) -> ScpContainer:
         names = {run: column for column, run in short_names(runs).items()}
         annotation_names = [name for name in table.columns if name not in runs]
         frame = table.read(numbers=runs)
+        _check_no_channels(table, frame, runs)
         quantity = "Precursor.Normalised" if assay == PRECURSORS else "PG.MaxLFQ"
         matrices = from_wide(table.path, frame, feature, {quantity: names}, annotation_names)
         assays.append((Level(assay, feature, (quantity,)), matrices))

@@ -6,6 +6,7 @@ Columns as fragpipe.nesvilab.org/docs/tutorial_fragpipe_outputs.html describes t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,21 +20,27 @@ from scpstore.io.engines.shared import (
     PEPTIDES,
     PRECURSORS,
     PROTEINS,
+    SITES,
     PathLike,
     Request,
     container_of,
     not_a_report,
 )
 from scpstore.io.exceptions import IOFormatError
-from scpstore.io.report_kinds import DIANN, FRAGPIPE, report_of
+from scpstore.io.report_kinds import DIANN, FRAGPIPE, OF_TMT_REPORT, report_of
 
 _KINDS = tuple(f"{kind}{of}" for kind in ("", "MaxLFQ ") for of in ("", "Unique ", "Total ", "Razor "))
 _INTENSITIES = tuple(f"{kind}Intensity" for kind in _KINDS)
 _COUNTS = tuple(f"{kind}Spectral Count" for kind in ("", "Unique ", "Total ", "Razor "))
 _TEXTS = ("Match Type", "Localization")
-_SUFFIXES = sorted((*_INTENSITIES, *_COUNTS, "Apex Retention Time", *_TEXTS), key=len, reverse=True)
+_LABELS = ("", "Light ", "Medium ", "Heavy ")  # of SILAC and the like, in *_label_quant.tsv
+_RATIO = re.compile(r"(?:Median )?Log2 Ratios? [HML]{2}")
+_MEASURED = re.compile(  # the shortest sample, so the longest name of what is measured
+    rf"(?P<sample>.+?) (?P<layer>(?:{'|'.join(_LABELS[1:])})?"
+    rf"(?:{'|'.join((*_INTENSITIES, *_COUNTS, 'Apex Retention Time', *_TEXTS))})|{_RATIO.pattern})"
+)
+_ION = ("Modified Sequence", "Charge", "Compensation Voltage")
 _TOTALS = ("Combined", "Summarized", "Total", "Unique", "Razor")  # no samples
-_REPORT = ("Index", "NumberPSM", "ReferenceIntensity")  # of tmt-report: what follows the last is a sample each
 _OF_REPORT = ("abundance", "ratio")
 _CODES = {"MBR": MaskCode.MBR}  # of Match Type; "MS/MS" is valid, "unmatched" absent
 
@@ -49,7 +56,8 @@ def read_fragpipe(
 
     A column is `{sample} {what}`, such as `cell_1 MaxLFQ Intensity`: what is measured is a layer, the longest name of
     one counts. Totals (`Combined …`, `Summarized …`) are no samples. Intensities of 0 are missing; `Match Type` MBR is
-    MBR in the masks of the intensities. Of TMT, tmt-report's `abundance_*.tsv` and `ratio_*.tsv` have a sample a
+    MBR in the masks of the intensities. Of SILAC (`combined_*_label_quant.tsv`) labels and ratios are layers
+    ("Light Intensity", "Log2 Ratio HL"). Of TMT, tmt-report's `abundance_*.tsv` and `ratio_*.tsv` have a sample a
     channel, after the column `ReferenceIntensity`; the layer is "abundance" or "ratio", which FragPipe writes as
     logarithms. Tables of one experiment (`protein.tsv`, `ion.tsv`) are refused.
 
@@ -67,7 +75,7 @@ def read_fragpipe(
     Returns
     -------
     ScpContainer
-        With the assay "proteins", "peptides" or "precursors".
+        With the assay "proteins", "peptides", "precursors" or "sites".
 
     Raises
     ------
@@ -89,7 +97,7 @@ def read_fragpipe(
         from scpstore.io.engines.diann import read_diann
 
         return read_diann(path, cells, layers=layers, annotations=annotations or ())
-    columns, texts, fixed = _of_tmt_report(table) if set(_REPORT) <= set(table.columns) else _columns(table)
+    columns, texts, fixed = _of_tmt_report(table) if set(OF_TMT_REPORT) <= set(table.columns) else _columns(table)
     feature, assay = _feature(table, fixed)
     channels = [name for name in fixed if name.endswith(" Abundance")]
     if channels:
@@ -102,17 +110,18 @@ def read_fragpipe(
     columns = {name: columns[name] for name in (layers or columns) if name in columns}
     annotation_names = [name for name in (fixed if annotations is None else annotations) if name != feature]
     numbers = [name for by_run in columns.values() for name in by_run.values()]
-    matched = texts.get("Match Type", {})
-    parts = ["Modified Sequence", "Charge"] if assay == PRECURSORS else []
-    names_read = list(dict.fromkeys([*fixed, *annotation_names, *parts, *matched.values()]))
+    parts = [name for name in _ION if name in table.columns] if assay == PRECURSORS else []
+    types = [name for kind, by_run in texts.items() if kind.endswith("Match Type") for name in by_run.values()]
+    names_read = list(dict.fromkeys([*fixed, *annotation_names, *parts, *types]))
     frame = table.read([*names_read, *(n for n in numbers if n not in names_read)], numbers)
     if assay == PRECURSORS:
-        frame = frame.with_columns(pl.concat_str(pl.col(parts).cast(pl.String), separator=".").alias(feature))
+        frame = frame.with_columns(_ions(frame, parts).alias(feature))
     matrices = from_wide(table.path, frame, feature, columns, annotation_names)
     for layer in columns:
-        if layer in _INTENSITIES and matched:
+        label = next(label for label in reversed(_LABELS) if layer.startswith(label))
+        if layer.endswith("Intensity") and (matched := texts.get(f"{label}Match Type")):
             matrices.codes[layer] = _codes(frame, matrices.runs, matched)
-    zeros = tuple(name for name in columns if name not in (*_COUNTS, *_OF_REPORT))
+    zeros = tuple(name for name in columns if name.endswith(("Intensity", "Apex Retention Time")))
     return container_of(
         table.path, FRAGPIPE, [(Level(assay, feature, tuple(columns), zero_is_missing=zeros), matrices)], request
     )
@@ -122,20 +131,21 @@ def _columns(table: Table) -> tuple[dict[str, dict[str, str]], dict[str, dict[st
     """By layer the column of each sample; the same of what is text; columns of no sample."""
     columns: dict[str, dict[str, str]] = {}
     fixed = []
+    of_one = any(_RATIO.fullmatch(name) for name in table.columns)  # "Light Intensity" is of no sample "Light"
+    no_samples = (*_TOTALS, *(label.strip() for label in _LABELS[1:] if of_one))
     for name in table.columns:
-        suffix = next((suffix for suffix in _SUFFIXES if name.endswith(f" {suffix}")), None)
-        sample = "" if suffix is None else name[: -len(suffix) - 1]
-        if suffix is None or sample in _TOTALS:
+        match = _MEASURED.fullmatch(name)
+        if match is None or match["sample"] in no_samples:
             fixed.append(name)
         else:
-            columns.setdefault(suffix, {})[sample] = name
-    texts = {suffix: columns.pop(suffix) for suffix in _TEXTS if suffix in columns}
+            columns.setdefault(match["layer"], {})[match["sample"]] = name
+    texts = {layer: columns.pop(layer) for layer in list(columns) if layer.endswith(_TEXTS)}
     return columns, texts, fixed
 
 
 def _of_tmt_report(table: Table) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]], list[str]]:
     """As `_columns`, of tables of tmt-report."""
-    first_sample = table.columns.index(_REPORT[-1]) + 1
+    first_sample = table.columns.index(OF_TMT_REPORT[-1]) + 1
     layer = next((name for name in _OF_REPORT if table.path.name.startswith(f"{name}_")), _OF_REPORT[0])
     samples = table.columns[first_sample:]
     return {layer: {name: name for name in samples}} if samples else {}, {}, list(table.columns[:first_sample])
@@ -144,9 +154,10 @@ def _of_tmt_report(table: Table) -> tuple[dict[str, dict[str, str]], dict[str, d
 def _feature(table: Table, fixed: Sequence[str]) -> tuple[str, str]:
     """The column of IDs, and the assay. Raises `IOFormatError`."""
     names = set(fixed)
-    if set(_REPORT) <= names:
-        return "Index", PEPTIDES if "Peptide" in names else PROTEINS
-    if {"Modified Sequence", "Charge"} <= names:
+    if set(OF_TMT_REPORT) <= names:
+        is_of_sites = "-site_" in table.path.name
+        return "Index", SITES if is_of_sites else PEPTIDES if "Peptide" in names else PROTEINS
+    if set(_ION[:2]) <= names:
         return "ion", PRECURSORS
     for name in ("Modified Sequence", "Peptide Sequence", "Sequence"):
         if name in names:
@@ -154,6 +165,13 @@ def _feature(table: Table, fixed: Sequence[str]) -> tuple[str, str]:
     if "Protein ID" in names:
         return "Protein" if "Protein" in names else "Protein ID", PROTEINS
     raise not_a_report(table, "FragPipe", "Protein ID, Peptide Sequence or Modified Sequence")
+
+
+def _ions(frame: pl.DataFrame, parts: Sequence[str]) -> pl.Series:
+    """IDs of ions: sequence and charge, and the voltage of FAIMS where several of one are there."""
+    texts = frame.select(pl.col(parts).cast(pl.String).fill_null(""))
+    ids = texts.select(pl.concat_str(_ION[:2], separator=".")).to_series()
+    return ids if not ids.is_duplicated().any() else texts.select(pl.concat_str(parts, separator=".")).to_series()
 
 
 def _codes(frame: pl.DataFrame, runs: Sequence[str], matched: dict[str, str]) -> np.ndarray:  # type: ignore[type-arg]

@@ -21,7 +21,7 @@ from scpstore.io.exceptions import IOFormatError
 from scpstore.io.tables import INDEX, built, with_cells
 
 PathLike = str | os.PathLike[str]
-PROTEINS, PRECURSORS, PEPTIDES = "proteins", "precursors", "peptides"
+PROTEINS, PRECURSORS, PEPTIDES, SITES = "proteins", "precursors", "peptides", "sites"
 _RAW_SUFFIXES = (".raw", ".d", ".mzml", ".mzxml", ".mgf", ".wiff", ".wiff2", ".dia", ".htrms", ".tdf")
 
 

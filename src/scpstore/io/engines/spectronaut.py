@@ -49,6 +49,7 @@ _QUANTITIES = {  # of the assay that there is not, where there is this alone
     PROTEINS: ("FG.Quantity", "EG.TotalQuantity (Settings)", "PEP.Quantity", "F.PeakArea"),
     PRECURSORS: ("PG.Quantity",),
 }
+_OF_SITES = "PTM.Quantity"
 _PIVOTED = re.compile(r"\[\d+\] (?P<run>.+)\.(?P<column>(?:PG|PEP|EG|FG)\.[^.]+)")
 _LABEL_FREE = ("LABEL_FREE", "LABEL FREE", "LABELFREE")
 
@@ -128,7 +129,7 @@ def _levels(table: Table, columns: Sequence[str], request: Request, expected: st
     if not present:
         raise not_a_report(table, "Spectronaut", expected)
     read = {name for level in present for name in level.quantities} | set(request.layers)
-    lost = _QUANTITIES[present[0].assay] if len(present) == 1 else ()
+    lost = (*(_QUANTITIES[present[0].assay] if len(present) == 1 else ()), _OF_SITES)
     left = [name for name in lost if name in columns and name not in read]
     if left:
         message = f"{table.path}: quantities without the IDs of their features are not read: {', '.join(left)}"
