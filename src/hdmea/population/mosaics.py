@@ -10,6 +10,7 @@ import numpy.typing as npt
 from hdmea.population.chip_area import Region
 
 Floats = npt.NDArray[np.float64]
+Nulls = dict[int, list[Floats]]  # by number of somata their regularity by chance, without and with exclusion
 
 NULLS = 500
 MIN_SOMATA = 5  # somata
@@ -47,11 +48,13 @@ def mosaic(
     exclusion: float = 0.6,
     seed: int = 0,
     region: Region | None = None,
+    nulls: Nulls | None = None,
 ) -> Mosaic:
     """The mosaic of somata (n, 2) x and y in a rectangle of `width` x `height` from 0, all in one unit of length.
 
     field_areas: (n,) areas in that unit squared, NaN where not known; exclusion: the least distance of two somata of
-    the second null; region: the part of the rectangle in which somata can be, default all of it.
+    the second null; region: the part of the rectangle in which somata can be, default all of it; nulls: what chance
+    gives by number of somata, filled for the next mosaics of that rectangle, exclusion, seed and region.
 
     Sources: Wässle & Riemann 1978, Proc R Soc B 200:441 (regularity); Cook 1996, Vis Neurosci 13:15 (its null depends
     on n and the region, so it is simulated); coverage: Devries & Baylor 1997, J Neurophysiol 78:2048.
@@ -60,11 +63,14 @@ def mosaic(
     points = points[np.isfinite(points).all(axis=1)]
     if len(points) < MIN_SOMATA:
         return Mosaic(len(points))
-    rng = np.random.default_rng(seed)
     size = np.array([width, height], np.float64)
     area = float(size.prod()) if region is None else region.area_within(width, height)
     observed = regularity_index(points)
-    free, apart = (_null(rng, len(points), size, least, region) for least in (0.0, exclusion))
+    nulls = {} if nulls is None else nulls
+    if len(points) not in nulls:
+        rng = np.random.default_rng(seed)
+        nulls[len(points)] = [_null(rng, len(points), size, least, region) for least in (0.0, exclusion)]
+    free, apart = nulls[len(points)]
     areas = np.empty(0) if field_areas is None else np.asarray(field_areas, np.float64)
     covered = float(np.nanmean(areas) * len(points) / area) if np.isfinite(areas).any() else NAN
     return Mosaic(
@@ -151,9 +157,14 @@ def _inside(rng: np.random.Generator, count: int, size: Floats, region: Region |
 
 def _distances(points: Floats) -> Floats:
     """(sets, n, n) of each point from each other one, infinite from itself."""
-    apart = points[:, :, None] - points[:, None]
-    distances = np.sqrt(np.einsum("sijk,sijk->sij", apart, apart))
-    distances[:, range(points.shape[1]), range(points.shape[1])] = np.inf
+    x, y = points[..., 0], points[..., 1]
+    distances = x[:, :, None] - x[:, None]
+    distances *= distances
+    across = y[:, :, None] - y[:, None]
+    across *= across
+    distances += across
+    np.sqrt(distances, out=distances)
+    distances.reshape(len(points), -1)[:, :: points.shape[1] + 1] = np.inf
     return np.asarray(distances)
 
 
