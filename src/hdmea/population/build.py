@@ -171,6 +171,7 @@ def build_population(
     cells = _with_types(cells, means, result, (max_types, type_width, seed, directory / PARTS), progress)
     content = {"traces": _traces(part_paths, result), "types": _responses(cells, means)}
     h5burst.save(directory / TRACES, content, **parts.COMPRESSION, overwrite=True)
+    del means, content  # of all cells: they would take as much memory as all tables
     progress("traces")
     regions, electrodes = _regions(part_paths)
     tables = {

@@ -27,11 +27,11 @@ def mosaics_table(cells: pl.DataFrame, regions: Mapping[str, Region], seed: int)
     The region is the part of the chip that retina covers, where it is known, else the chip. Coverage is of the fields'
     1-SD ellipses, where chip and stimulus are aligned.
     """
-    typed = cells.filter(pl.col("type").is_not_null() & pl.col("soma_row").is_finite() & pl.col("soma_col").is_finite())
-    numbered = typed.with_row_index("number").select(
-        "number", "recording", "type", "soma_row", "soma_col", "field_area_um2"
+    columns = cells.select("recording", "type", "soma_row", "soma_col", "field_area_um2").with_row_index("number")
+    typed = columns.filter(
+        pl.col("type").is_not_null() & pl.col("soma_row").is_finite() & pl.col("soma_col").is_finite()
     )
-    by_recording = [group for _, group in numbered.group_by("recording", maintain_order=True)]
+    by_recording = [group for _, group in typed.group_by("recording", maintain_order=True)]
     # A region is of one thread: GEOS builds the index of a prepared geometry when it is first used.
     measured = parallel_map(lambda group: _of_recording(group, regions, seed), by_recording)
     rows = sorted((row for rows in measured for row in rows), key=itemgetter("first"))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 import h5burst
-from h5burst import durable, keeping_open, read_tree
+from h5burst import Group, collection_paused, durable, keeping_open, read_tree
 from hdmea.population.chip_area import MIN_QUALITY, used_electrodes
 from hdmea.population.responses import (
     COLOURS,
@@ -34,6 +34,11 @@ from hdmea.steps.per_unit import IMAGE, feature_data, pitch_um
 VERSION = 7  # of what a part holds
 AHEAD_BYTES = 1 << 27  # of small arrays that are read at once: thousands of single reads take seconds a recording
 COMPRESSION: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}  # rates are mostly 0
+USED_OF_FEATURES = {  # of what else a unit's features hold all is kept
+    (IMAGE, "geometry"): ("center_row", "center_col"),
+    ("ap_tracking",): ("soma_polar_coordinates",),
+    ("frif",): (),
+}
 FOR_TYPES = (*STEP, COLOURS, FLICKER)
 
 _TEXTS = ("key", "recording", "unit", "axon_type", "quadrant", "anatomical_quadrant")
@@ -72,7 +77,7 @@ def make_part(recording: Path, directory: Path) -> Path:
     mark = path.with_suffix(".json")
     directory.mkdir(parents=True, exist_ok=True)
     mark.unlink(missing_ok=True)
-    with keeping_open():
+    with collection_paused(), keeping_open():
         session = _opened(recording)
         traces = recording_traces(session)
         rows = unit_scalars(session)
@@ -107,10 +112,38 @@ def make_part(recording: Path, directory: Path) -> Path:
 def _opened(recording: Path) -> PipelineSession:
     """A recording, named as its file, as a lazily read session, whose small arrays are read at once."""
     tree = read_tree(recording, lazy=True, ahead=AHEAD_BYTES)
+    _drop_unused(tree)
     with layout.reading_session(recording):
         session = PipelineSession.from_stored(session_from_tree(tree, recording, lazy=True), recording)
     session.dataset_id = recording.stem
     return session
+
+
+def _drop_unused(tree: Group) -> None:
+    """Take out of a tree what no table is made of: to decode it takes as long as all that is used."""
+    for unit in _groups_in(_group_at(tree, "units")):
+        for section in _groups_in(_group_at(unit, "spike_times_sectioned")):
+            section.children.pop("trials_spike_times", None)
+            section.children.pop("full_spike_times", None)
+            for direction in _groups_in(_group_at(section, layout.DIRECTION_SECTION)):
+                direction.children.pop("trials", None)
+        features = _group_at(unit, "features")
+        for path, used in USED_OF_FEATURES.items():
+            feature = features
+            for name in path:
+                feature = _group_at(feature, name)
+            for name in [name for name in feature.children if name not in used]:
+                del feature.children[name]
+
+
+def _group_at(group: Group, name: str) -> Group:
+    """A group in a group; an empty one where there is none."""
+    node = group.children.get(name)
+    return node if isinstance(node, Group) else Group()
+
+
+def _groups_in(group: Group) -> list[Group]:
+    return [node for node in group.children.values() if isinstance(node, Group)]
 
 
 def _smoothed(traces: Traces) -> tuple[dict[str, npt.NDArray[np.float64]], dict[str, float]]:

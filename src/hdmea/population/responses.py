@@ -207,23 +207,40 @@ def light_step_indices_of_units(rates: npt.ArrayLike) -> list[dict[str, float]]:
     trials = np.asarray(rates, np.float64)
     second, count = round(FRAME_HZ), trials.shape[1]
     changes = trials - trials[..., -second:].mean(axis=-1, keepdims=True)
-    all_slow, all_fast = (filtered(changes, cutoff_hz) for cutoff_hz in (2.0, 20.0))
+    slow_part, fast_part = slice(2 * second, None), slice(2 * second, 10 * second)
+    all_slow, all_fast = (
+        _likenesses(trials, changes, part, cutoff_hz) for part, cutoff_hz in ((slow_part, 2.0), (fast_part, 20.0))
+    )
     measured = []
-    for unit, unit_slow, unit_fast in zip(trials, all_slow, all_fast, strict=True):
+    for unit, slow, fast in zip(trials, all_slow, all_fast, strict=True):
         mean = unit.mean(axis=0) - unit[:, -second:].mean()
-        slow = _likeness(unit, unit_slow, slice(2 * second, None))
         of_pairs = (count * slow**2 - 1) / (count - 1) if count > 1 else NAN
-        fast = _likeness(unit, unit_fast, slice(2 * second, 10 * second))
-        lasting = (float(mean[: 2 * second].mean()), float(mean[2 * second : 10 * second].mean()))
+        lasting = (float(mean[: 2 * second].mean()), float(mean[fast_part].mean()))
         measured.append(dict(zip(LIGHT_STEP_FEATURES, (slow, fast, of_pairs, *lasting), strict=True)))
     return measured
 
 
-def _likeness(trials: Floats, smoothed: Floats, part: slice) -> float:
-    x = smoothed[:, part]
-    if not x.size or np.isnan(x).any():
+def _likenesses(trials: Floats, changes: Floats, part: slice, cutoff_hz: float) -> list[float]:
+    """The likeness of each unit's trials; only what can be other than 0 is filtered.
+
+    trials, changes: (units, n_trials, T) rates, and these less those of the last second.
+    """
+    short = np.isnan(filtered(np.zeros(trials.shape[2]), cutoff_hz)).any() or not trials[:, :, part].size
+    if short:
+        return [NAN] * len(trials)
+    fires = ~(trials[:, :, part].mean(axis=2) < MIN_RATE_HZ).any(axis=1)
+    likeness = np.zeros(len(trials))
+    if fires.any():
+        smoothed = filtered(changes[fires], cutoff_hz)[:, :, part]
+        likeness[fires] = [_likeness(unit) for unit in smoothed]
+    return [float(one) for one in likeness]
+
+
+def _likeness(x: Floats) -> float:
+    """Mean r of filtered trials (n_trials, T) of a unit that fires with their mean."""
+    if np.isnan(x).any():
         return NAN
-    if (trials[:, part].mean(axis=1) < MIN_RATE_HZ).any() or (np.ptp(x, axis=1) == 0).any() or (np.abs(x) < 1).all():
+    if (np.ptp(x, axis=1) == 0).any() or (np.abs(x) < 1).all():
         return 0.0
     mean = x.mean(axis=0)
     return float(np.mean([np.corrcoef(trial, mean)[0, 1] for trial in x])) if np.ptp(mean) > 0 else 0.0

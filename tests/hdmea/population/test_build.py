@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -22,7 +25,7 @@ from h5burst import console
 from hdmea.batch.run import Engine
 from hdmea.cli import app
 from hdmea.io import section_spike_times
-from hdmea.population import build, parts
+from hdmea.population import build, parts, responses
 from hdmea.population.build import build_population
 from hdmea.utils.exceptions import ConfigurationError
 from support.hdmea_recordings import recording
@@ -244,3 +247,49 @@ def test_means_of_all_recordings_are_in_memory_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(joined.values, np.concatenate(written))
     assert joined.keys[100] == "r1_unit_000"
     assert peak < 1.5 * joined.values.nbytes
+
+
+def test_means_are_gone_before_tables_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: list[weakref.ref[Any]] = []
+    alive: list[bool] = []
+    read_means, make_areas = build._means, build._areas_table
+
+    def kept(part_paths: Sequence[Path]) -> Any:
+        means = read_means(part_paths)
+        joined.extend(weakref.ref(one.values) for one in means.values())
+        return means
+
+    def areas(*given: Any) -> pl.DataFrame:
+        gc.collect()
+        alive.extend(one() is not None for one in joined)
+        return make_areas(*given)
+
+    monkeypatch.setattr(build, "_means", kept)
+    monkeypatch.setattr(build, "_areas_table", areas)
+    build_population([saved(tmp_path, "one", 4, 0)], tmp_path / "population")
+    assert alive == [False]
+
+
+def test_what_no_table_is_made_of_is_not_decoded(tmp_path: Path) -> None:
+    session = parts._opened(saved(tmp_path, "one", 3, 0))
+    [unit, *_] = session.units.values()
+    assert set(unit["spike_times_sectioned"][STEP]) >= {"trials_start_end"}
+    assert not {"trials_spike_times", "full_spike_times"} & set(unit["spike_times_sectioned"][STEP])
+
+
+def test_long_light_is_filtered_for_units_that_fire_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = np.zeros((5, 3, 7200))
+    rates[2] = np.random.default_rng(0).poisson(0.2, (3, 7200)) * 60
+    before = responses.light_step_indices(rates[2])
+    lengths: list[int] = []
+    low_pass = responses.filtered
+
+    def counting(values: Any, cutoff_hz: float) -> Any:
+        lengths.append(np.size(values) // 7200)
+        return low_pass(values, cutoff_hz)
+
+    monkeypatch.setattr(responses, "filtered", counting)
+    measured = responses.light_step_indices_of_units(rates)
+    assert max(lengths) == 3  # the trials of one unit
+    assert measured[2] == before
+    assert measured[0]["iprgc_2hz_QI"] == measured[0]["iprgc_20hz_QI"] == 0.0

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import polars as pl
 import pytest
 
+from hdmea.population import mosaics
 from hdmea.population.chip_area import Region, chip_area, used_electrodes
 from hdmea.population.mosaics import mosaic, regularity_index, voronoi_regularity
+from hdmea.population.mosaics_table import mosaics_table
 
 
 def lattice(jitter: float, rng: np.random.Generator, side: int = 8, pitch: float = 8.0) -> np.ndarray:
@@ -51,6 +56,29 @@ def test_chance_is_that_of_the_region_in_which_somata_can_be() -> None:
     assert {one.density for one in within} == {30 / (64 * 2)}
     assert 0.2 < np.mean([one.p_value for one in within]) < 0.8
     assert np.mean([mosaic(points, 64, 64, seed=n).p_value for n, points in enumerate(somata)]) > 0.8
+
+
+def test_chance_is_simulated_once_for_each_number_of_somata(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    rows = [("a", kind, *place, 100.0) for kind in ("x", "y") for place in rng.random((9, 2)) * 64]
+    rows += [("b", "x", *place, 100.0) for place in rng.random((6, 2)) * 64]
+    columns = ["recording", "type", "soma_row", "soma_col", "field_area_um2"]
+    cells = pl.DataFrame(rows, schema=columns, orient="row")
+    numbers: list[int] = []
+    simulate = mosaics._null
+
+    def counting(generator: np.random.Generator, n: int, *rest: Any) -> Any:
+        numbers.append(n)
+        return simulate(generator, n, *rest)
+
+    monkeypatch.setattr(mosaics, "_null", counting)
+    table = mosaics_table(cells, {}, seed=2)
+    assert sorted(numbers) == [6, 6, 9, 9]  # without and with exclusion
+    assert table["type"].to_list() == ["x", "y", "x"]
+    for row in table.iter_rows(named=True):
+        own = cells.filter((pl.col("recording") == row["recording"]) & (pl.col("type") == row["type"]))
+        alone = mosaic(own.select("soma_col", "soma_row").to_numpy(), 65, 65, seed=2)
+        assert (alone.p_value, alone.p_value_exclusion) == (row["p_value"], row["p_value_exclusion"])
 
 
 def test_regularity_of_a_perfect_lattice_and_of_too_few() -> None:
