@@ -69,6 +69,7 @@ class Job(JobOptions):
     """Everything that a worker needs to know to run one recording."""
 
     PRELOAD: ClassVar[str] = "hdmea.batch.preload"  # what workers of this machine are forked with
+    JOBS_OF_A_WORKER: ClassVar[int] = 1  # after which it ends, with all memory that it has
 
     dataset_id: str
     steps: tuple[StepCall, ...]

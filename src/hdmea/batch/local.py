@@ -1,4 +1,4 @@
-"""The local engine: one process a recording, so that one that dies takes nothing with it."""
+"""The local engine: recordings in processes of their own, so that one that dies takes nothing else with it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from queue import Empty, SimpleQueue
@@ -28,10 +29,11 @@ logger = logging.getLogger(__name__)
 _POLL_S = 0.1
 _JOIN_S = 10.0  # until a worker that has said its last word, or was killed, is gone
 _STARTS = 3
+_NEXT_S = 10.0  # for which a worker waits for its next recording
 
 
 class LocalExecutor:
-    """Every recording in a process of its own, `resources.jobs` at once. A worker that dies is one failed recording.
+    """Recordings in processes, `resources.jobs` at once. A worker that dies is one failed recording.
 
     jobs: those of the batch, of which finished files are looked at first, in a thread of this process.
     """
@@ -55,13 +57,17 @@ class LocalExecutor:
     def collect(self) -> list[FinishedAttempt]:
         while self._waiting and len(self._pool.running) < self.resources.jobs:
             self._pool.start(*self._waiting.popleft())
+        self._pool.end_free()
         ended = []
         for job, skip in self._checks.collect():
             if skip is not None:
                 ended.append(FinishedAttempt(job, 1, skip))
             elif self._may_start:
                 self._waiting.append((job, 1))
-        return ended + [FinishedAttempt(*each) for each in self._pool.collect()]
+        ended += [FinishedAttempt(*each) for each in self._pool.collect()]
+        if not self._waiting:
+            self._pool.end_free()
+        return ended
 
     def drop_waiting(self) -> None:
         self._may_start = False
@@ -116,8 +122,18 @@ class _Checks:
         self._jobs = {future: job for future, job in self._jobs.items() if not future.cancel()}
 
 
+@dataclass
+class _Worker:
+    """A process and the recording that it has."""
+
+    process: BaseProcess
+    job: Job
+    attempt: int
+    jobs: int = 1  # that it was given
+
+
 class _Pool:
-    """Running processes, each with the pipe over which it reports.
+    """Running processes, each with the pipe over which it reports, and is given its next recording.
 
     warm: more workers will be needed than run at once. Those after the first are forked from a server that has loaded
     what all of them use; the first ones do not wait until it has.
@@ -132,11 +148,20 @@ class _Pool:
             self._server.set_forkserver_preload([preload])
         self._started = 0
         self._resources, self._report = resources, report
-        self.running: dict[Connection, tuple[BaseProcess, Job, int]] = {}
+        self.running: dict[Connection, _Worker] = {}
+        self._free: list[tuple[Connection, _Worker]] = []
         self._stop_requested = False
 
     def start(self, job: Job, attempt: int) -> None:
-        receiver, sender = self._context.Pipe(duplex=False)
+        while self._free:
+            connection, worker = self._free.pop()
+            with suppress(OSError):  # somebody has killed it
+                connection.send(job)
+                worker.job, worker.attempt, worker.jobs = job, attempt, worker.jobs + 1
+                self.running[connection] = worker
+                return
+            connection.close()
+        ours, theirs = self._context.Pipe()
         if self._server is not None and self._started == 0:
             from multiprocessing import forkserver
 
@@ -144,38 +169,55 @@ class _Pool:
         self._started += 1
         context = self._context if self._server is None or self._started <= self._resources.jobs else self._server
         try:
-            process = _started(context, (job, self._resources, sender))
+            process = _started(context, (job, self._resources, theirs))
         finally:
-            sender.close()  # so that the pipe ends with the worker
-        self.running[receiver] = (process, job, attempt)
+            theirs.close()  # so that the pipe ends with the worker
+        self.running[ours] = _Worker(process, job, attempt)
+
+    def end_free(self) -> None:
+        """Let workers end that have no recording."""
+        for connection, _ in self._free:
+            connection.close()
+        for _, worker in self._free:
+            worker.process.join(_JOIN_S)
+        self._free.clear()
 
     def tell_to_stop(self) -> None:
         if self._stop_requested:
             return
         self._stop_requested = True
-        for process, _, _ in self.running.values():
-            process.terminate()  # SIGTERM: the worker finishes its step and checkpoints
+        for worker in self.running.values():
+            worker.process.terminate()  # SIGTERM: the worker finishes its step and checkpoints
 
     def collect(self) -> list[tuple[Job, int, JobOutcome]]:
         """Return what has ended since; pass on what the running ones report. Waits a moment at most."""
         ended = []
         ready = wait(list(self.running), timeout=_POLL_S)
-        silent = [one for one in self.running if one not in ready and not _is_alive(self.running[one][0])]
+        silent = [one for one in self.running if one not in ready and not _is_alive(self.running[one].process)]
         for connection in [*ready, *silent]:
             assert isinstance(connection, Connection)
-            process, job, attempt = self.running[connection]
+            worker = self.running[connection]
+            job = worker.job
             try:
                 message = connection.recv() if connection.poll() else None
             except (EOFError, OSError):
                 message = None
+            is_over = message is None
             if message is None:
-                process.join(_JOIN_S)
-                message = _death(job, process.exitcode, stop_requested=self._stop_requested)
+                worker.process.join(_JOIN_S)
+                if worker.process.exitcode == 0 and worker.jobs > 1 and not self._stop_requested:
+                    del self.running[connection]
+                    self.start(job, worker.attempt)  # it had ended when this recording was sent to it
+                    continue
+                message = _death(job, worker.process.exitcode, stop_requested=self._stop_requested)
             if isinstance(message, JobOutcome):
-                process.join(_JOIN_S)
-                connection.close()
                 del self.running[connection]
-                ended.append((job, attempt, message))
+                ended.append((job, worker.attempt, message))
+                if is_over or worker.jobs >= job.JOBS_OF_A_WORKER or self._stop_requested:
+                    connection.close()
+                    worker.process.join(_JOIN_S)
+                else:
+                    self._free.append((connection, worker))
             else:
                 self._report(job.dataset_id, message)
         return ended
@@ -231,8 +273,8 @@ def _main_module_hidden() -> Iterator[None]:
 
 def _death(job: Job, code: int | None, *, stop_requested: bool) -> JobOutcome:
     """Outcome of a recording whose worker died. stop_requested: of the workers, before."""
-    if stop_requested and code is not None and -code in ending_signals():
-        # It was told before it could listen, which is the first thing it does.
+    if stop_requested and code is not None and (code == 0 or -code in ending_signals()):
+        # It was told before it could listen, which is the first thing it does, or before it took this recording.
         return JobOutcome(
             job.dataset_id, Status.INTERRUPTED, BEFORE_FIRST_STEP, str(job.output_path), str(job.log_path)
         )
@@ -244,8 +286,8 @@ def _death(job: Job, code: int | None, *, stop_requested: bool) -> JobOutcome:
     return JobOutcome(job.dataset_id, Status.FAILED, reason, str(job.output_path), str(job.log_path))
 
 
-def _work(job: Job, resources: Resources, connection: Connection) -> None:
-    """Run jobs, in a worker process."""
+def _work(first: Job, resources: Resources, connection: Connection) -> None:
+    """Run a job and those that follow it, in a worker process."""
     stop = threading.Event()
     for number in ending_signals():
         signal.signal(number, lambda *_: stop.set())
@@ -260,8 +302,10 @@ def _work(job: Job, resources: Resources, connection: Connection) -> None:
         except OSError:  # the batch was killed: finish the step, checkpoint, and let the next one go on from there
             stop.set()
 
-    with console.lasting_streams():
-        outcome = job.run(stop, report)
-    with suppress(OSError):  # the file, the checkpoint and the log say it to the next batch
-        connection.send(outcome)
+    job: Job | None = first
+    with console.lasting_streams(), suppress(EOFError, OSError):  # files, checkpoints and logs tell the next batch
+        while job is not None:
+            connection.send(job.run(stop, report))
+            is_last = job.JOBS_OF_A_WORKER == 1 or stop.is_set() or not connection.poll(_NEXT_S)
+            job = None if is_last else connection.recv()
     connection.close()

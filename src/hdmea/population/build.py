@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,17 +171,19 @@ def build_population(
     means = _means(part_paths)
     cells = _with_types(cells, means, result, (max_types, type_width, seed, directory / PARTS), progress)
     content = {"traces": _traces(part_paths, result), "types": _responses(cells, means)}
-    h5burst.save(directory / TRACES, content, **parts.COMPRESSION, overwrite=True)
-    del means, content  # of all cells: they would take as much memory as all tables
+    del means  # of all cells: they would take as much memory as all tables
+    with ThreadPoolExecutor(1) as pool:  # traces are read and compressed while tables are made
+        written = pool.submit(h5burst.save, directory / TRACES, content, **parts.COMPRESSION, overwrite=True)
+        regions, electrodes = _regions(part_paths)
+        tables = {
+            "cells": cells,
+            "types": _types_table(cells, result),
+            "mosaics": mosaics_table(cells, regions, seed),
+            "areas": _areas_table(regions, electrodes),
+            "matches": _matches_table({path.stem: path for path in readable}, chips or {}, result, seed),
+        }
+        written.result()
     progress("traces")
-    regions, electrodes = _regions(part_paths)
-    tables = {
-        "cells": cells,
-        "types": _types_table(cells, result),
-        "mosaics": mosaics_table(cells, regions, seed),
-        "areas": _areas_table(regions, electrodes),
-        "matches": _matches_table({path.stem: path for path in readable}, chips or {}, result, seed),
-    }
     for name, table in tables.items():
         with durable.replacing(directory / f"{name}.parquet", overwrite=True) as temporary:
             table.write_parquet(temporary)

@@ -25,7 +25,7 @@ def population(
     ] = 0.15,
     seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
     engine: Annotated[
-        str, typer.Option(help="What reads recordings: local (a process a recording) or dask.")
+        str, typer.Option(help="What reads recordings: local (processes of this machine) or dask.")
     ] = "local",
     scheduler: Annotated[str | None, typer.Option(help="Address of the dask scheduler.")] = None,
     scheduler_file: Annotated[str | None, typer.Option(help="File that the dask scheduler wrote.")] = None,

@@ -21,6 +21,7 @@ class PartJob(Job):
     """The part of one recording; `output_dir` is the directory of parts."""
 
     PRELOAD: ClassVar[str] = "hdmea.population.preload"
+    JOBS_OF_A_WORKER: ClassVar[int] = 32  # memory that was touched once is given by the kernel no second time
 
     source: Path = Path()
 

@@ -22,6 +22,7 @@ import pytest
 
 import h5burst
 from h5burst import console
+from hdmea.batch import local
 from hdmea.batch.run import Engine
 from hdmea.cli import app
 from hdmea.io import section_spike_times
@@ -69,7 +70,7 @@ print(*sorted(name for name in set(sys.modules) - before if name.startswith("sci
 
 
 def test_the_server_of_workers_has_loaded_what_a_recording_needs(tmp_path: Path) -> None:
-    """Each recording is read in a process of its own, which would load scipy's filters again."""
+    """Each new process would load scipy's filters again."""
     file = saved(tmp_path, "one", 5, 0)
     command = [sys.executable, "-c", _MODULES_OF_A_PART, str(file), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -159,6 +160,35 @@ def test_a_killed_population_goes_on(four: tuple[list[Path], Path], tmp_path: Pa
     after = marks(out)
     assert {name: after[name] for name in before} == before
     same_tables(out, whole)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_worker_reads_one_recording_after_another(
+    killed: bool, four: tuple[list[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers: list[Any] = []
+    start = local._started
+
+    def started(*arguments: Any) -> Any:
+        workers.append(start(*arguments))
+        return workers[-1]
+
+    def collected(pool: Any) -> Any:
+        ended = collect(pool)
+        if killed and ended and len(workers) == 1:
+            workers[0].kill()  # while it waits for its second recording
+            workers[0].join()
+        return ended
+
+    collect = local._Pool.collect
+    monkeypatch.setattr(local, "_started", started)
+    monkeypatch.setattr(local._Pool, "collect", collected)
+
+    build_population(four[0], tmp_path, max_types=3, engine=Engine(jobs=1))
+
+    assert len(workers) == (2 if killed else 1)
+    assert [worker.exitcode for worker in workers] == ([-9, 0] if killed else [0])
+    same_tables(tmp_path, four[1])
 
 
 def test_tasks_of_an_array_read_shares_and_the_last_call_builds(
