@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hdmea.features.registry import ENTRY_POINTS
 from hdmea.steps.table import STEPS, takes_path
 from hdmea.utils import file_identity
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.file_identity import Identity, identity_of
+from hdmea.utils.user_modules import ENTRY_POINTS
 
 _DIRECTORIES = {"stimuli_dir": "HDMEA_STIMULI_DIR", "config_dir": "HDMEA_CONFIG_DIR"}
 _OUTPUTS = {"output_path"}  # what a step writes

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from h5burst import codecs, console, durable, parse_bytes
 from hdmea.batch import cluster
@@ -20,20 +20,20 @@ from hdmea.batch.dask_engine import Cluster, Sizes, dask_executor
 from hdmea.batch.figures import write_table
 from hdmea.batch.gather import SUMMARIES, check_summary, gather_figures
 from hdmea.batch.job import MAX_NAME_BYTES, Job, JobOptions, JobOutcome, Report, Status, skipped
-from hdmea.batch.live import LivePage
 from hdmea.batch.local import LocalExecutor, ending_signals
 from hdmea.batch.loop import Executor, Limits, run_all
 from hdmea.batch.manifest import Recording, read_manifest, reject_directory
 from hdmea.batch.progress import BatchProgress
 from hdmea.batch.recipe import read_parameters, steps_for
 from hdmea.batch.resources import Resources, plan_resources
-from hdmea.report.directory import write_index
-from hdmea.report.page import may_write
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.names import recording_path
 from hdmea.utils.problems import Problems
 from hdmea.utils.user_modules import import_modules, resolved_modules
+
+if TYPE_CHECKING:
+    from hdmea.batch.live import LivePage  # imported with what draws pages where it is asked for, as are reports
 
 ENGINES = ("local", "dask")
 
@@ -210,6 +210,8 @@ def run_batch(
             if any(job.output_path.stem == "index" for job in all_jobs):
                 raise ConfigurationError("a recording cannot be called index with --report: index.html is that of all")
         own_pages = [job.output_path.with_suffix(".html") for job in all_jobs] if report else []
+        from hdmea.report.page import may_write
+
         for page in (output_dir / "index.html", *own_pages):
             with problems.noting():
                 may_write(page, overwrite=False)
@@ -220,7 +222,7 @@ def run_batch(
     durable.clear(output_dir)  # of recordings that nobody will ask for again, too
     how = Engine(engine, scheduler, scheduler_file, jobs, threads, memory_budget, retries, max_failures, progress)
     task = None if share is None else (share[0], [job.dataset_id for job in all_jobs])
-    ran = run_jobs(mine, how, of=len(all_jobs), live=partial(LivePage, output_dir, task=task) if live else None)
+    ran = run_jobs(mine, how, of=len(all_jobs), live=partial(_live_page, output_dir, task=task) if live else None)
     outcomes = [_settled(job, outcome) for job, outcome in zip(mine, ran.outcomes, strict=True)]
     name = "batch_summary.json" if share is None else f"batch_summary_{share[0]:04d}.json"
     result = BatchResult(outcomes, ran.resources or resources, output_dir / name, ran.stopped_by)
@@ -228,8 +230,16 @@ def run_batch(
     if share is not None:
         gather_figures(output_dir, [job.dataset_id for job in all_jobs], result.summary_path)
     if report and ran.stopped_by is None:
+        from hdmea.report.directory import write_index
+
         result.index_path = write_index(output_dir, pages=[job.dataset_id for job in mine])
     return result
+
+
+def _live_page(*arguments: Any, **options: Any) -> LivePage:
+    from hdmea.batch.live import LivePage
+
+    return LivePage(*arguments, **options)
 
 
 @dataclass(frozen=True)

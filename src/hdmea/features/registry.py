@@ -8,10 +8,9 @@ from typing import Any, ClassVar, TypeVar
 
 from hdmea.features.base import FeatureExtractor
 from hdmea.utils.choices import there_are
+from hdmea.utils.user_modules import ENTRY_POINTS
 
 Extractor = TypeVar("Extractor", bound=type[FeatureExtractor])
-
-ENTRY_POINTS = "hdmea.features"
 
 
 class FeatureRegistry:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import ast
+import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hdmea.utils.choices import there_are
 from hdmea.utils.discovery import LENGTH_COLUMNS, PLAYLIST_COLUMNS
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.names import movie_name
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _MAX_DIGITS = 12  # of a number of frames: at 60 Hz centuries
 
@@ -24,9 +22,9 @@ def read_playlist(playlist_name: str, playlist_path: Path) -> list[str]:
     Raises `ConfigurationError` that lists what there is for an unknown playlist or a missing file.
     """
     table = read_columns(playlist_path, PLAYLIST_COLUMNS)
-    names = table["playlist_name"].to_list()
+    names = table["playlist_name"]
     if playlist_name not in names:
-        names_known = there_are(playlist_name, map(str, names))
+        names_known = there_are(playlist_name, names)
         raise ConfigurationError(f"no playlist {playlist_name!r} in {playlist_path}; {names_known}")
     rows = [text for name, text in zip(names, table["movie_names"], strict=True) if name == playlist_name]
     if len(set(rows)) > 1:
@@ -50,7 +48,7 @@ def read_movie_lengths(path: Path) -> dict[str, int]:
     """Frames of every movie, by movie name. Raises `ConfigurationError` for a file that is missing or no such table."""
     table = read_columns(path, LENGTH_COLUMNS)
     lengths: dict[str, int] = {}
-    for name, text in zip(table["movie_name"].to_list(), table["movie_length"].to_list(), strict=True):
+    for name, text in zip(table["movie_name"], table["movie_length"], strict=True):
         if not str(text).strip().isdecimal():
             raise ConfigurationError(f"{path}: movie_length of {name!r} is not a number of frames: {text!r}")
         movie, frames = movie_name(str(name).strip()), str(text).strip()
@@ -63,18 +61,20 @@ def read_movie_lengths(path: Path) -> dict[str, int]:
     return lengths
 
 
-def read_columns(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+def read_columns(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
     """Read a CSV table as text. Raises `ConfigurationError` for a file that is missing or lacks one of the columns."""
-    import polars as pl
-
     if not path.is_file():
         tables = sorted(item.name for item in path.parent.glob("*.csv")) if path.parent.is_dir() else []
         raise ConfigurationError(f"no file {path}; CSV files in that directory: {', '.join(tables) or 'none'}")
     try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            header, *rows = [row for row in csv.reader(stream, strict=True) if row] or [[]]
+    except (csv.Error, OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read as CSV: {error}") from error
-    table = table.rename({name: name.strip() for name in table.columns})
-    if missing := [name for name in columns if name not in table.columns]:
-        raise ConfigurationError(f"{path} lacks the columns {missing}; it has {table.columns}")
-    return table
+    header = [name.strip() for name in header]
+    if missing := [name for name in columns if name not in header]:
+        raise ConfigurationError(f"{path} lacks the columns {missing}; it has {header}")
+    for number, row in enumerate(rows, 2):
+        if len(row) > len(header):
+            raise ConfigurationError(f"{path}: row {number} has {len(row)} values, the first {len(header)}: {row}")
+    return {name: [row[n] if n < len(row) else "" for row in rows] for n, name in enumerate(header)}

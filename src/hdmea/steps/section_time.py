@@ -159,7 +159,7 @@ def requested_movies(
     with problems.noting():
         path = _table(playlist_file_path, DEFAULT_PLAYLIST_PATH, _SHIPPED_PLAYLIST, _PLAYLISTS)
         if playlist_name is None:
-            names = ", ".join(map(str, read_columns(path, PLAYLIST_COLUMNS)["playlist_name"])) or "none"
+            names = ", ".join(read_columns(path, PLAYLIST_COLUMNS)["playlist_name"]) or "none"
             raise ConfigurationError(f"give a playlist_name (in commands --playlist); {path} has: {names}")
         movies = read_playlist(playlist_name, path)
     with problems.noting():

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from hdmea.utils.exceptions import ConfigurationError
 
+ENTRY_POINTS = "hdmea.features"  # group: installed packages that bring features
+
 
 def resolved_modules(names: Iterable[str]) -> tuple[str, ...]:
     """The same modules for another process: files by their whole paths."""
