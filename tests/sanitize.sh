@@ -38,6 +38,7 @@ extensions = [
 ]
 directives = {"language_level": "3", "boundscheck": True, "wraparound": False, "cdivision": True, "initializedcheck": True, "show_performance_hints": False}
 setup(
+    long_description="",  # pyproject.toml leaves it to setup.py
     script_args=["-q", "build_ext", f"--build-lib={directory}/src", f"--build-temp={directory}/build", f"-j{os.cpu_count()}"],
     ext_modules=cythonize(
         extensions, include_path=directories, build_dir=f"{directory}/cython", compiler_directives=directives, force=True, quiet=True

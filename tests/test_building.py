@@ -6,6 +6,7 @@ import fnmatch
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -131,3 +132,20 @@ def test_an_index_shows_no_link_that_leads_nowhere_there() -> None:
     assert shown.count("\n```") == readme.count("\n```")  # programs stay
     kept = "[far](https://example.org/a) and [near, on\ntwo lines](docs/a.md#b): x[0](1, 2)"
     assert building.description_elsewhere(kept) == "[far](https://example.org/a) and near, on\ntwo lines: x[0](1, 2)"
+
+
+def test_the_build_with_sanitizers_makes_an_extension(tmp_path: Path) -> None:
+    script = ROOT / "tests" / "sanitize.sh"
+    if not BUILDING.exists() or shutil.which("gcc") is None:
+        pytest.skip("needs the sources and GCC")
+    library = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    if not Path(library.stdout.strip()).is_absolute():
+        pytest.skip("GCC has no libasan")
+    program = script.read_text(encoding="utf-8").split("<<'PYTHON'\n")[1].split("\nPYTHON\n")[0]
+    assert '"*.pyx"' in program
+
+    subprocess.run(
+        [sys.executable, "-c", program.replace('"*.pyx"', '"simd.pyx"'), str(tmp_path)], cwd=ROOT, check=True
+    )
+
+    assert [path.name.partition(".")[0] for path in (tmp_path / "src").rglob("*.so")] == ["simd"]
