@@ -337,14 +337,26 @@ class ChunkPart(NamedTuple):
 
 def parts_of(plan: ChunkPlan, places: Sequence[AxisIndices]) -> Iterator[ChunkPart]:
     """Every chunk that holds some of the places of each axis, in ascending order, each once."""
-    axes = []
+    if len(places) == 1 and isinstance(places[0], range) and places[0].step == 1:
+        yield from _stretches(places[0], *plan.chunks)
+        return
+    axes, grid = [], plan.grid
     for axis, chunk in zip(places, plan.chunks, strict=True):
         axes.append([(k, *_span(axis, chunk, k)) for k in touched(axis, chunk)])
     for spans in product(*axes):
         number = 0
-        for span, count in zip(spans, plan.grid, strict=True):
+        for span, count in zip(spans, grid, strict=True):
             number = number * count + span[0]
         yield _part(plan, number, [span[1] for span in spans], [span[2] for span in spans])
+
+
+def _stretches(places: range, chunk: int) -> Iterator[ChunkPart]:
+    """As `parts_of`, of neighbouring places of one axis."""
+    for number in touched(places, chunk):
+        low = number * chunk
+        first, last = max(low, places.start), min(low + chunk, places.stop)
+        source, target = slice(first - low, last - low, 1), slice(first - places.start, last - places.start)
+        yield ChunkPart(number, (source,), (target,))
 
 
 def part_of(plan: ChunkPlan, places: Sequence[AxisIndices], number: int) -> ChunkPart:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from h5burst._ext.h5parse import Source, lookup3
 from h5burst.format.constants import UNDEFINED
@@ -78,11 +80,15 @@ def _write_level(append: Append, children: list[_Child], level: int, end: bytes)
 
 
 @total("a B-tree", reads=True)
-def entries(source: Source, address: int, rank: int) -> list[tuple[bytes, int]]:
-    """Key and address of each chunk in a tree, in its order; rank: axes of the dataset."""
+def entries(source: Source, address: int, rank: int) -> np.ndarray[Any, Any]:
+    """Each chunk in a tree, in its order: its bytes in the file ("size"), filter "mask", "first" element and "address".
+
+    rank: axes of the dataset; of the first element there is one more, within an element.
+    """
+    dtype = np.dtype([("size", "<u4"), ("mask", "<u4"), ("first", "<i8", (rank + 1,)), ("address", "<u8")])
     key_bytes = 8 + 8 * (rank + 1)
     step = key_bytes + 8
-    chunk_keys: list[tuple[bytes, int]] = []
+    leaves: list[bytes] = []
     waiting: list[tuple[int, int | None]] = [(address, None)]
     seen: set[int] = set()
     total_count = 0
@@ -99,15 +105,12 @@ def entries(source: Source, address: int, rank: int) -> list[tuple[bytes, int]]:
         body = source.read(node_at + _HEADER.size, count * step + key_bytes)
         if count and _place_in(body[-key_bytes:]) <= _place_in(body[-key_bytes - step : -step]):
             raise CorruptStructureError("a B-tree node ends before its last chunk")  # which libhdf5 would not find
-        pairs = [
-            (body[at : at + key_bytes], int.from_bytes(body[at + key_bytes : at + step], "little"))
-            for at in range(0, count * step, step)
-        ]
         if level == 0:
-            chunk_keys += pairs
+            leaves.append(body[: count * step])
         else:
-            waiting += [(child, level - 1) for _, child in reversed(pairs)]
-    return chunk_keys
+            below = np.frombuffer(body, dtype, count)["address"].tolist()
+            waiting += [(child, level - 1) for child in reversed(below)]
+    return np.frombuffer(b"".join(leaves), dtype)
 
 
 def _place_in(key: bytes) -> tuple[int, ...]:

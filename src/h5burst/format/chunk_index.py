@@ -34,7 +34,9 @@ class ChunkIndex:
 
     def find(self, number: int) -> tuple[int, int, int] | None:
         """Address, size in the file and filter mask of a chunk; None if it was never written."""
-        at = int(np.searchsorted(self.numbers, number))
+        numbers = self.numbers
+        is_at_its_number = number < len(numbers) and numbers[number] == number  # all before it were written
+        at = number if is_at_its_number else int(np.searchsorted(numbers, number))
         if at == len(self.numbers) or self.numbers[at] != number:
             return None
         return int(self.addresses[at]), int(self.sizes[at]), int(self.masks[at])
@@ -203,17 +205,15 @@ def _from_btree2(
 
 def _from_old_tree(source: Source, layout: ChunkedLayout, grid: tuple[int, ...]) -> ChunkIndex:
     """Keys of size, filter mask and the coordinates of the chunk's first element, one more for the element itself."""
-    rank = len(grid)
-    elements: list[ChunkElement] = []
-    coordinates: list[list[int]] = []
-    previous: list[int] = []
-    for key, address in chunk_btree1.entries(source, layout.address, rank):
-        size, mask, *first, within = struct.unpack(f"<II{rank + 1}q", key)
-        if within or any(at % chunk for at, chunk in zip(first, layout.chunks, strict=True)):
-            raise CorruptStructureError("a chunk of a dataset is not on its grid")
-        if coordinates and first <= previous:  # libhdf5 would look for it elsewhere
-            raise CorruptStructureError("the chunks of a dataset are not in their order")
-        previous = first
-        elements.append(ChunkElement(address, size, mask))
-        coordinates.append([at // chunk for at, chunk in zip(first, layout.chunks, strict=True)])
-    return _index(grid, np.array(coordinates, np.int64).reshape(-1, rank), elements)
+    written = chunk_btree1.entries(source, layout.address, len(grid))
+    first, chunk = written["first"][:, :-1], np.array(layout.chunks, np.int64)
+    if written["first"][:, -1].any() or (first % chunk).any():
+        raise CorruptStructureError("a chunk of a dataset is not on its grid")
+    rises, ties = np.zeros(max(0, len(first) - 1), bool), np.ones(max(0, len(first) - 1), bool)
+    for axis in first.T:
+        rises |= ties & (axis[1:] > axis[:-1])
+        ties &= axis[1:] == axis[:-1]
+    if not rises.all():  # libhdf5 would look for them elsewhere
+        raise CorruptStructureError("the chunks of a dataset are not in their order")
+    columns = np.stack([written[name].astype(np.uint64) for name in ("address", "size", "mask")], axis=1)
+    return _placed(grid, first // chunk, columns)

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from h5burst.arrays import chunks
 from h5burst.arrays.chunks import CHUNK_BYTES, COMPACT_LIMIT, ChunkError, ChunkPlan
 from h5burst.codecs.deflate import MIN_STRETCH
+from h5burst.format import chunk_index
 from h5burst.model.tree import Storage
+from h5burst.read.files import read_tree
 from support.sources import Rows
 
 F8 = np.dtype("f8")
@@ -339,3 +341,23 @@ def test_many_small_chunks_are_one_task(codec: str | None, monkeypatch: pytest.M
     chunks.read_into(stored.get, plan, out.view("V8"))
     np.testing.assert_array_equal(out, values)
     assert given == [8 if codec is None else 32]
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1000), (7, 993), (64, 128), (70, 71), (5, 5)])
+def test_stretches_of_one_axis_take_no_search(start: int, stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = ChunkPlan((1000,), F8, (64,), ())
+    by_search = list(chunks.parts_of(plan, [np.arange(start, stop)]))
+    monkeypatch.setattr(chunks, "_span", None)  # it would be called
+    parts = list(chunks.parts_of(plan, [range(start, stop)]))
+    values = np.arange(plan.grid[0] * 64).reshape(-1, 64)
+    for part, other in zip(parts, by_search, strict=True):
+        assert (part.number, part.target) == (other.number, other.target)
+        assert np.array_equal(values[part.number][part.source], values[other.number][other.source])
+
+
+def test_the_older_index_is_read_without_an_object_a_chunk(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.arange(60_000.0).reshape(300, 200)
+    with h5py.File(tmp_path / "a.h5", "w", libver="earliest") as file:
+        file.create_dataset("x", data=values, chunks=(7, 9), compression="gzip")
+    monkeypatch.setattr(chunk_index, "ChunkElement", None)
+    assert np.array_equal(read_tree(tmp_path / "a.h5")["x"].data, values)
