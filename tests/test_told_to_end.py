@@ -96,9 +96,14 @@ def told(directory: Path, asked: list[tuple[list[str], int | str, int]]) -> list
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
-def test_commands_that_are_told_to_end_leave_files_whole(directory: Path) -> None:
+@pytest.fixture(scope="module")
+def whole(directory: Path) -> list[dict[str, Any]]:
+    """Of each command what it does when nobody tells it to end."""
+    return told(directory, [(command.split(), signal.SIGTERM, 0) for command in COMMANDS])
+
+
+def test_commands_that_are_told_to_end_leave_files_whole(directory: Path, whole: list[dict[str, Any]]) -> None:
     words = [command.split() for command in COMMANDS]
-    whole = told(directory, [(one, signal.SIGTERM, 0) for one in words])
     before = told(directory, [(["hdmea", "--version"], signal.SIGTERM, 0)])[0]["files"]
     assert [(" ".join(one), found["error"]) for one, found in zip(words, whole, strict=True) if found["code"]] == []
 
@@ -127,9 +132,8 @@ PRINTERS = {"ls", "cat"}  # which do nothing but print
 
 
 @pytest.mark.parametrize("end", ["pipe", "terminal"])
-def test_commands_whose_reader_goes_away_finish_or_end(directory: Path, end: str) -> None:
+def test_commands_whose_reader_goes_away_finish_or_end(directory: Path, whole: list[dict[str, Any]], end: str) -> None:
     words = [command.split() for command in COMMANDS]
-    whole = told(directory, [(one, signal.SIGTERM, 0) for one in words])
     chance = random.Random(f"{end} 5")
     cases_of = [(one, found) for one, found in zip(words, whole, strict=True) for _ in range(ROUNDS)]
     asked: list[tuple[list[str], int | str, int]] = []
