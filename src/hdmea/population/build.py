@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 import h5burst
-from h5burst import durable
+from h5burst import durable, parallel_map
 from hdmea.batch.job import Status
 from hdmea.batch.run import Engine
 from hdmea.population import matching, parts
@@ -363,12 +363,10 @@ _TYPES_SCHEMA = {
 
 def _regions(part_paths: Sequence[Path]) -> tuple[dict[str, Region], dict[str, int]]:
     """By recording the part of the chip that retina covers, and on how many electrodes responding units are seen."""
-    regions, electrodes = {}, {}
-    for part in part_paths:
-        used, pitch = parts.used_of(part)
-        if used is not None and used.any():
-            regions[part.stem], electrodes[part.stem] = chip_area(used, pitch), int(used.sum())
-    return regions, electrodes
+    used = {part.stem: parts.used_of(part) for part in part_paths}
+    known = {name: (where, pitch) for name, (where, pitch) in used.items() if where is not None and where.any()}
+    areas = parallel_map(lambda one: chip_area(*one), known.values())
+    return dict(zip(known, areas, strict=True)), {name: int(where.sum()) for name, (where, _) in known.items()}
 
 
 def _areas_table(regions: Mapping[str, Region], electrodes: Mapping[str, int]) -> pl.DataFrame:

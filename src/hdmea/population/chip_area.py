@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hdmea.bridges.extras import required
 
 RADIUS = 3.0  # electrodes
+QUAD_SEGMENTS = 16  # sides of a quarter of a circle
 FRAMES = slice(5, 9)  # of an image's window: 5 to 8, both included
 FACTOR = 3.0
 MIN_QUALITY = 0.5  # of `step_up_QI`
@@ -56,7 +57,6 @@ def chip_area(used: npt.NDArray[np.bool_], pitch_um: float) -> Region:
     """The circles of three electrodes' radius about the used electrodes."""
     shapely = required("shapely", "the chip's area")
     rows, columns = np.nonzero(used)
-    circles = [shapely.Point(col, row).buffer(RADIUS) for row, col in zip(rows.tolist(), columns.tolist(), strict=True)]
-    shape = shapely.union_all(circles)
+    shape = shapely.union_all(shapely.buffer(shapely.points(columns, rows), RADIUS, quad_segs=QUAD_SEGMENTS))
     shapely.prepare(shape)
     return Region(shape, pitch_um)

@@ -29,6 +29,7 @@ MIN_RATE_HZ = 1.0
 SHIFTS = 1999  # of the null of responses
 MAX_TURNED = 5  # trials that are turned; of more, means of every fifth
 TESTED = {"step_up": STEP, "green_blue": (COLOURS,), "freq_step": (FLICKER,)}
+FORGOTTEN = round(10 * FRAME_HZ)  # bins after which a filter of 20 Hz knows nothing of a value any more
 LIGHT_STEP_FEATURES = ("iprgc_2hz_QI", "iprgc_20hz_QI", "iprgc_2hz_r", "iprgc_onset", "iprgc_sustained")
 NAN = float("nan")
 
@@ -206,10 +207,10 @@ def light_step_indices_of_units(rates: npt.ArrayLike) -> list[dict[str, float]]:
     """`light_step_indices` of each of some units (units, n_trials, T), which are filtered together."""
     trials = np.asarray(rates, np.float64)
     second, count = round(FRAME_HZ), trials.shape[1]
-    changes = trials - trials[..., -second:].mean(axis=-1, keepdims=True)
+    quiet = trials[..., -second:].mean(axis=-1, keepdims=True)
     slow_part, fast_part = slice(2 * second, None), slice(2 * second, 10 * second)
     all_slow, all_fast = (
-        _likenesses(trials, changes, part, cutoff_hz) for part, cutoff_hz in ((slow_part, 2.0), (fast_part, 20.0))
+        _likenesses(trials, quiet, part, cutoff_hz) for part, cutoff_hz in ((slow_part, 2.0), (fast_part, 20.0))
     )
     measured = []
     for unit, slow, fast in zip(trials, all_slow, all_fast, strict=True):
@@ -220,10 +221,10 @@ def light_step_indices_of_units(rates: npt.ArrayLike) -> list[dict[str, float]]:
     return measured
 
 
-def _likenesses(trials: Floats, changes: Floats, part: slice, cutoff_hz: float) -> list[float]:
-    """The likeness of each unit's trials; only what can be other than 0 is filtered.
+def _likenesses(trials: Floats, quiet: Floats, part: slice, cutoff_hz: float) -> list[float]:
+    """The likeness of each unit's trials; only what can be other than 0 is filtered, as far as it matters.
 
-    trials, changes: (units, n_trials, T) rates, and these less those of the last second.
+    trials, quiet: (units, n_trials, T) rates, and the mean (units, n_trials, 1) of the last second.
     """
     short = np.isnan(filtered(np.zeros(trials.shape[2]), cutoff_hz)).any() or not trials[:, :, part].size
     if short:
@@ -231,7 +232,8 @@ def _likenesses(trials: Floats, changes: Floats, part: slice, cutoff_hz: float) 
     fires = ~(trials[:, :, part].mean(axis=2) < MIN_RATE_HZ).any(axis=1)
     likeness = np.zeros(len(trials))
     if fires.any():
-        smoothed = filtered(changes[fires], cutoff_hz)[:, :, part]
+        stop = None if part.stop is None else part.stop + FORGOTTEN
+        smoothed = filtered(trials[fires, :, :stop] - quiet[fires], cutoff_hz)[:, :, part]
         likeness[fires] = [_likeness(unit) for unit in smoothed]
     return [float(one) for one in likeness]
 
