@@ -135,6 +135,7 @@ def test_an_index_shows_no_link_that_leads_nowhere_there() -> None:
 
 
 def test_the_build_with_sanitizers_makes_an_extension(tmp_path: Path) -> None:
+    pytest.importorskip("Cython")
     script = ROOT / "tests" / "sanitize.sh"
     if not BUILDING.exists() or shutil.which("gcc") is None:
         pytest.skip("needs the sources and GCC")
