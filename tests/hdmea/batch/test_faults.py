@@ -358,10 +358,10 @@ def test_workers_that_die_unseen_do_not_hang_the_batch(
     pool.start(job, 1)
     wait_until_at_work(out, "hangs")
     (connection,) = pool.running
-    process, *_ = pool.running[connection]
+    worker = pool.running[connection]
     receiver, sender = pool._context.Pipe(duplex=False)  # a pipe that somebody holds open: its end never comes
-    pool.running = {receiver: (process, job, 1)}
-    os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
+    pool.running = {receiver: worker}
+    os.kill(worker.process.pid, signal.SIGKILL)  # type: ignore[arg-type]
     ended: list[Any] = []
     wait_for(lambda: bool(ended.extend(pool.collect()) or ended))
     assert ended[0][2].status.value == "failed"
