@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from h5burst.copying.repacking import repack
 from h5burst.model.tree import Array, Group, Storage
 from h5burst.read.files import read_tree
+from h5burst.runtime import durable
 from h5burst.write.whole_file import write_tree
 
 _SMALL, _LARGE = 3000, (4000, 500)  # datasets of a tree; shape of a table
@@ -47,8 +47,7 @@ def measure(directory: Path | None = None) -> Iterator[Measured]:
     Measured
         As soon as it is known.
     """
-    with tempfile.TemporaryDirectory(prefix="h5burst-bench-", dir=directory) as temporary:
-        workspace = Path(temporary)
+    with durable.temporary_directory("h5burst-bench-", directory) as workspace:
         random = np.random.default_rng(0)
         small = {f"g{k // 100}/d{k}": random.normal(size=60) for k in range(_SMALL)}
         yield from _of_trees(workspace, small)

@@ -313,7 +313,7 @@ def check_files(files: Sequence[Path], problems_of: Callable[[Path], Sequence[An
             if output.debug:
                 raise
             missing += 1
-            message = " ".join(str(error).split())
+            message = _message(error)
             results.append({"file": str(file), "error": message})
             print(f"error: {message if str(file) in message else f'{file}: {message}'}", file=sys.stderr)
             continue
@@ -376,7 +376,18 @@ def _message(error: Exception) -> str:
     if isinstance(error, FileNotFoundError) and error.filename is None and not _has_directory():
         return "the working directory is not there any more (it was deleted): cd to one that is"
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
-    return " ".join(str(text).split()) or type(error).__name__
+    message = " ".join(str(text).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.errno == errno.EMFILE and "ulimit" not in message:
+        message += f": this process may have {_open_files_limit()} open: allow it more (ulimit -n 1024)"
+    return message
+
+
+def _open_files_limit() -> str:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return "no more"
+    return str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def _has_directory() -> bool:

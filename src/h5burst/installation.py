@@ -21,7 +21,7 @@ import h5burst
 from h5burst import codecs
 from h5burst.memory.budget import format_bytes, memory_budget
 from h5burst.memory.scratch import DIRECTORY_VARIABLE
-from h5burst.runtime import locks, simd
+from h5burst.runtime import durable, locks, simd
 from h5burst.runtime.threads import thread_count
 
 PACKAGES = ("h5burst", "hdmea", "scpstore", "scptensor")
@@ -228,11 +228,11 @@ def _disk(directory: Path) -> Iterator[Finding]:
         yield Finding("disk", "directory", str(directory), "is not a directory: give one with --directory")
         return
     try:
-        with tempfile.TemporaryDirectory(prefix=".h5burst-doctor-", dir=directory) as temporary:
+        with durable.temporary_directory(".h5burst-doctor-", directory) as temporary:
             free = format_bytes(shutil.disk_usage(directory).free)
             yield Finding("disk", "directory", f"{directory.resolve()}, {free} free")
-            yield _lock(Path(temporary) / "lock")
-            yield _speed(Path(temporary) / "speed")
+            yield _lock(temporary / "lock")
+            yield _speed(temporary / "speed")
     except OSError as error:
         yield Finding("disk", "directory", str(directory), f"cannot be written to ({error.strerror}): choose another")
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,8 +65,8 @@ def demo(
         may_write(output_dir / name, overwrite=False)
         _demo(output_dir, lambda: output_dir / name, units, seed, full)
         return
-    with TemporaryDirectory() as directory:
-        _demo(Path(directory), lambda: Path(mkdtemp(prefix="hdmea_demo_")) / name, units, seed, full)
+    with durable.temporary_directory() as directory:
+        _demo(directory, lambda: Path(mkdtemp(prefix="hdmea_demo_")) / name, units, seed, full)
 
 
 def _demo(directory: Path, page_of: Callable[[], Path], units: int, seed: int, full: bool) -> None:

@@ -176,6 +176,30 @@ def test_a_working_directory_that_was_deleted_is_named(tmp_path: Path, capsys: p
     assert "the working directory is not there any more" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", ["ls a.h5", "info a.h5", "verify a.h5 --deep", "cat a.h5::/x", "diff a.h5 a.h5"])
+def test_too_many_open_files_says_what_helps(words: str, tmp_path: Path) -> None:
+    h5burst.save(tmp_path / "a.h5", {"x": np.arange(3)})
+    code = f"""
+import os, resource, sys
+import h5burst.cli
+from h5burst import console
+console.run(h5burst.cli.app, {words.split()})  # all modules are imported
+resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+taken = []
+try:
+    while True:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    sys.exit(console.run(h5burst.cli.app, {words.split()}))
+"""
+    pytest.importorskip("resource")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert "Too many open files" in line
+    assert "this process may have 20 open: allow it more (ulimit -n 1024)" in line
+
+
 def test_a_place_behind_a_file_is_told_how_it_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert console.run(h5burst.cli.app, ["cat", str(tmp_path / "a.h5"), "/units/unit_001"]) == 2
     assert "an object of a file is written FILE::/units/unit_001" in capsys.readouterr().err

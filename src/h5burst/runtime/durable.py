@@ -15,7 +15,9 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import stat
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +112,16 @@ def clear(directory: Path) -> None:
     """Remove what saves of any name have left in a directory whose process was killed."""
     for suffix in (TEMPORARY_SUFFIX, SCRATCH_SUFFIX):
         private_files.remove_all_abandoned(directory, suffix)
+
+
+@contextlib.contextmanager
+def temporary_directory(prefix: str | None = None, directory: Path | None = None) -> Iterator[Path]:
+    """A directory for the block, of which nothing is left behind it, also where Ctrl-C comes while it is removed."""
+    with contextlib.ExitStack() as stack:
+        made = tempfile.TemporaryDirectory(prefix=prefix, dir=directory)
+        stack.callback(shutil.rmtree, made.name, ignore_errors=True)  # goes on where the first was interrupted
+        stack.enter_context(made)
+        yield Path(made.name)
 
 
 class annotating_oserror:  # noqa: N801 - a block, as those of contextlib, without what a generator costs

@@ -68,7 +68,7 @@ class Cluster:
             if time.monotonic() - began > _FILE_S:
                 raise FileNotFoundError(
                     f"no scheduler has written {self.scheduler_file} for {_FILE_S} s:"
-                    " start it with dask scheduler --scheduler-file"
+                    f" start it with dask scheduler --scheduler-file {self.scheduler_file}"
                 )
             time.sleep(_POLL_S)
 

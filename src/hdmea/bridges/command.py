@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from h5burst import console, format_bytes
+from h5burst import console, durable, format_bytes
 from h5burst.console import output as screen
 from hdmea.utils.discovery import recording_files
 from hdmea.utils.exceptions import ConfigurationError
@@ -42,9 +41,9 @@ def table(
     if str(output) == "-":
         if traces is not None or screen.as_json:
             raise ConfigurationError("-o - prints the table alone: --traces and --json want a file for it")
-        with tempfile.TemporaryDirectory() as directory:
-            write_tables(recordings, Path(directory) / "table.csv", long=long)
-            screen.say((Path(directory) / "table.csv").read_text(encoding="utf-8").rstrip("\n"))
+        with durable.temporary_directory() as directory:
+            write_tables(recordings, directory / "table.csv", long=long)
+            screen.say((directory / "table.csv").read_text(encoding="utf-8").rstrip("\n"))
         return
     written = write_tables(recordings, output, long=long, traces=traces, bin_s=bin_s, overwrite=overwrite)
     screen.say(output)

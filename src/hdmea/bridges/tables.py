@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -428,13 +427,13 @@ def _write(
                 writer.write(frame)
                 written.rows += len(frame)
         return
-    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as waiting:
+    with durable.temporary_directory(f".{output.name}.", output.parent) as waiting:
         columns = Columns()
         parts: list[Path] = []
         for session in each():
             frame, texts, _ = wide_rows(session)
             columns.note(frame, texts)
-            parts.append(Path(waiting) / f"{len(parts)}.arrow")
+            parts.append(waiting / f"{len(parts)}.arrow")
             frame.write_ipc(parts[-1])
         written.columns = len(columns.types)
         with _writer(path, output, columns.types, columns.texts) as writer:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -35,6 +36,34 @@ def others(path: Path) -> list[str]:
 def write(path: Path, text: str, *, overwrite: bool = True) -> None:
     with replacing(path, overwrite=overwrite) as temporary:
         temporary.write_text(text)
+
+
+@posix
+@pytest.mark.parametrize("call", ["unlink", "rmdir", "scandir"])
+def test_an_interruption_leaves_no_part_of_a_temporary_directory(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that comes while the directory is removed, at each of the calls that do it."""
+    real, interrupted = getattr(os, call), 0
+    for at in range(9):
+        count = 0
+
+        def called(*given: Any, at: int = at, **options: Any) -> Any:
+            nonlocal count, interrupted
+            count += 1
+            if count == at + 1:
+                interrupted += 1
+                raise KeyboardInterrupt
+            return real(*given, **options)
+
+        with contextlib.suppress(KeyboardInterrupt), durable.temporary_directory(".made-", tmp_path) as directory:
+            for name in ("a", "b", "c/d"):
+                (directory / name).parent.mkdir(exist_ok=True)
+                (directory / name).write_text("x")
+            monkeypatch.setattr(os, call, called)
+        monkeypatch.undo()
+        assert os.listdir(tmp_path) == []
+    assert interrupted >= 2
 
 
 def leave_a_temporary_file(directory: Path, name: str) -> None:

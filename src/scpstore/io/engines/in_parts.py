@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from h5burst import durable
 from scpstore.core.joining import concat
 from scpstore.core.structures import AggregationLink, ScpContainer
 from scpstore.io.delimited import Table
@@ -86,10 +86,10 @@ def read_in_parts(
     if target.exists():
         raise IOWriteError("File already exists", target)
     directory = scratch_directory(target)
-    with tempfile.TemporaryDirectory(prefix=".parts-", dir=directory) as name, _as_parquet(table, Path(name)) as rows:
+    with durable.temporary_directory(".parts-", directory) as names, _as_parquet(table, names) as rows:
         seen: dict[str, tuple[Level, pl.DataFrame]] = {}
         pairs: dict[tuple[str, str], pl.DataFrame] = {}  # of features that belong together, by their assays
-        parts, names = [], Path(name)
+        parts = []
         for number, together in enumerate(_groups(rows, run)):
             part = read(PartOfTable(table.path, table.columns, None, False, rows, run, together, seen))
             for level, _ in seen.values():
