@@ -96,5 +96,11 @@ def test_a_batch_begins_without_what_its_features_need() -> None:
     assert loaded_by("import hdmea.cli, hdmea.batch.run, hdmea.batch.job") <= {"typer", "rich", "numpy", "h5py"}
 
 
+def test_a_batch_begins_without_geometry() -> None:
+    code = "import sys, hdmea.cli, hdmea.batch.run, hdmea.batch.job; print('hdmea.geometry' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_submodules_are_attributes_of_the_package() -> None:
     assert loaded_by("import hdmea; hdmea.pipeline.create_session('x')") <= {"numpy", "h5py"}

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from h5burst import parallel_map
-from hdmea.geometry.electrical_image import ImageScale
 from hdmea.session.session import PipelineSession
 from hdmea.steps.frames import acquisition_rate_of, frame_timestamps_of
 from hdmea.steps.reasons import without_result
 from hdmea.steps.results import StepResult
 from hdmea.steps.run_step import Outcome
 from hdmea.utils.exceptions import HDMEAError, MissingInputError
+
+if TYPE_CHECKING:
+    from hdmea.geometry.electrical_image import ImageScale
 
 IMAGE = "eimage_sta"
 PITCH_UM = "electrode_pitch_um"  # metadata: distance of neighbouring electrodes, where the recording says it
@@ -120,6 +122,8 @@ def pitch_um(recording: PipelineSession) -> float:
 
 def image_scale(recording: PipelineSession, unit: Mapping[str, Any]) -> ImageScale:
     """Scale of the axes of a unit's electrical image."""
+    from hdmea.geometry.electrical_image import ImageScale  # geometry loads numba, which few steps need
+
     metadata = unit["features"][IMAGE].get("metadata") or {}
     rate = number(metadata.get("sampling_rate"), number(recording.metadata.get("acquisition_rate")))
     return ImageScale(rate, round(number(metadata.get("pre_samples"), 10.0)), pitch_um(recording))
