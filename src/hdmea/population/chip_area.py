@@ -25,7 +25,7 @@ def used_electrodes(images: Iterable[npt.NDArray[Any]]) -> npt.NDArray[np.bool_]
     """
     used: npt.NDArray[np.bool_] | None = None
     for image in images:
-        part = np.asarray(image, np.float64)[FRAMES]
+        part = np.asarray(image[FRAMES], np.float64)
         above = part.std(axis=0) > FACTOR * part.std()
         used = above if used is None else used | above
     return used

@@ -169,22 +169,28 @@ def _flicker(trials: Floats | None) -> dict[str, float]:
         settled = 0 if frequency_hz == FREQUENCIES_HZ[0] else FLICKER_SETTLED
         start = FLICKER_LEAD + n * FLICKER_PITCH
         part = mean[start + settled : start + FLICKER_FRAMES]
-        time_s = np.arange(settled, settled + len(part)) / FRAME_HZ
         whole = len(part) == FLICKER_FRAMES - settled
-        values = sine_fit(time_s, part, frequency_hz) if whole else (NAN, NAN, NAN, NAN)
+        values = sine_fit(sine_waves(settled, len(part), frequency_hz), part) if whole else (NAN, NAN, NAN, NAN)
         names = ("amplitude", "phase", "offset", "r_squared")
         measures |= {f"freq_{frequency_hz:g}hz_{name}": value for name, value in zip(names, values, strict=True)}
     return {**measures, "freq_step_QI": NAN if trials is None else quality_index(trials)}
 
 
-def sine_fit(time_s: Floats, values: Floats, frequency_hz: float) -> tuple[float, float, float, float]:
-    """Amplitude, phase (radians, of A sin(2 π f t + φ)), offset and r² of the least-squares sine of that frequency."""
-    turn = 2 * np.pi * frequency_hz * time_s
-    design = np.stack([np.sin(turn), np.cos(turn), np.ones(len(turn))], axis=1)
-    (sine, cosine, offset), *_ = np.linalg.lstsq(design, values, rcond=None)
-    total = float(((values - values.mean()) ** 2).sum())
-    rest = float(((values - design @ np.array([sine, cosine, offset])) ** 2).sum())
-    r_squared = 1 - rest / total if total > 0 else NAN
+@lru_cache
+def sine_waves(first: int, frames: int, frequency_hz: float) -> tuple[Floats, Floats]:
+    """Sine, cosine and 1 in some frames from one on, (frames, 3), and the pseudo-inverse of that."""
+    turn = 2 * np.pi * frequency_hz * np.arange(first, first + frames) / FRAME_HZ
+    waves = np.stack([np.sin(turn), np.cos(turn), np.ones(frames)], axis=1)
+    return waves, np.linalg.pinv(waves)
+
+
+def sine_fit(waves: tuple[Floats, Floats], values: Floats) -> tuple[float, float, float, float]:
+    """Amplitude, phase (radians, of A sin(2 π f t + φ)), offset and r² of the least-squares sine of `sine_waves`."""
+    design, inverse = waves
+    sine, cosine, offset = fit = inverse @ values
+    total, rest = values - values.mean(), values - design @ fit
+    variance = float(total @ total)
+    r_squared = 1 - float(rest @ rest) / variance if variance > 0 else NAN
     return float(np.hypot(sine, cosine)), float(np.arctan2(cosine, sine)), float(offset), r_squared
 
 
@@ -244,5 +250,9 @@ def _likeness(x: Floats) -> float:
         return NAN
     if (np.ptp(x, axis=1) == 0).any() or (np.abs(x) < 1).all():
         return 0.0
-    mean = x.mean(axis=0)
-    return float(np.mean([np.corrcoef(trial, mean)[0, 1] for trial in x])) if np.ptp(mean) > 0 else 0.0
+    about = x - x.mean(axis=1, keepdims=True)
+    mean = about.mean(axis=0)
+    size = float(mean @ mean)
+    if not size > 0:
+        return 0.0
+    return float(np.mean(np.minimum(about @ mean / np.sqrt(np.einsum("nt,nt->n", about, about) * size), 1.0)))

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from hdmea.io import section_spike_times
-from hdmea.population.responses import filtered, light_step_indices, quality_index, response_features, sine_fit
+from hdmea.population.responses import (
+    filtered,
+    light_step_indices,
+    quality_index,
+    response_features,
+    sine_fit,
+    sine_waves,
+)
 from hdmea.population.scalars import unit_scalars
 from hdmea.population.traces import LIGHT_STEP, recording_traces, usual_lengths
 from support.hdmea_recordings import FIRST_FRAME, FRAME_SAMPLES, recording, write_config
@@ -91,7 +98,7 @@ def test_filter_lets_slow_changes_through_in_phase_and_stops_fast_ones() -> None
 def test_sine_fit_finds_what_was_put_in() -> None:
     time_s = np.arange(240) / 60
     values = 7 + 3 * np.sin(2 * np.pi * 2 * time_s + 0.5)
-    np.testing.assert_allclose(sine_fit(time_s, values, 2.0), (3, 0.5, 7, 1), atol=1e-9)
+    np.testing.assert_allclose(sine_fit(sine_waves(0, 240, 2.0), values), (3, 0.5, 7, 1), atol=1e-9)
 
 
 def test_step_and_flicker_features() -> None:
