@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -323,3 +324,27 @@ def test_long_light_is_filtered_for_units_that_fire_alone(monkeypatch: pytest.Mo
     assert max(lengths) == 3  # the trials of one unit
     assert measured[2] == before
     assert measured[0]["iprgc_2hz_QI"] == measured[0]["iprgc_20hz_QI"] == 0.0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator of glibc")
+def test_memory_that_a_worker_freed_is_used_again() -> None:
+    code = """if True:
+        import resource
+        import numpy as np
+        from hdmea.batch.local import keep_freed_memory
+
+        def faults():
+            np.ones(8 << 20)
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(10):
+                np.ones(8 << 20)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        usual = faults()
+        keep_freed_memory()
+        print(usual, faults())
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    usual, kept = map(int, done.stdout.split())
+    assert usual > 10  # pages of 64 MiB, ten times; huge ones are 2 MiB
+    assert kept < usual / 10
