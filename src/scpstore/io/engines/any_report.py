@@ -23,10 +23,13 @@ from scpstore.io.exceptions import IOFormatError
 
 READERS: dict[str, Callable[..., ScpContainer]] = {
     kinds.DIANN: read_diann,
+    kinds.DIANN_PHOSPHOSITES: read_diann,
     kinds.SPECTRONAUT: read_spectronaut,
     kinds.MAXQUANT: read_maxquant,
     kinds.MAXQUANT_PEPTIDES: read_maxquant,
     kinds.MAXQUANT_EVIDENCE: read_maxquant,
+    kinds.MAXQUANT_SITES: read_maxquant,
+    kinds.MAXQUANT_FORMS: read_maxquant,
     kinds.MAXQUANT_OTHER: read_maxquant,
     kinds.FRAGPIPE: read_fragpipe,
     kinds.SAGE: read_sage,
@@ -36,6 +39,7 @@ READERS: dict[str, Callable[..., ScpContainer]] = {
     kinds.DISCOVERER: read_discoverer,
     kinds.MZTAB: read_mztab,
 }
+_REFUSED = (kinds.DIANN_PHOSPHOSITES, kinds.MAXQUANT_FORMS, kinds.MAXQUANT_OTHER, kinds.SAGE_SPECTRA)  # by their names
 _WITH_Q_VALUES = (read_diann, read_spectronaut, read_sage, read_alphadia)
 
 
@@ -76,7 +80,7 @@ def read_report(path: PathLike, cells: PathLike | None = None, *, q_value: Any =
     kind = kinds.MZTAB if is_of_sections else kinds.report_of(columns)
     if kind is None:
         some = ", ".join(columns[:8]) + (", …" if len(columns) > 8 else "")
-        kinds_known = ", ".join(name for name in READERS if name not in (kinds.MAXQUANT_OTHER, kinds.SAGE_SPECTRA))
+        kinds_known = ", ".join(name for name in READERS if name not in _REFUSED)
         raise IOFormatError(f"{path} is not a report of {kinds_known}: it has the columns {some}")
     read = READERS[kind]
     if q_value is not None and read not in _WITH_Q_VALUES:

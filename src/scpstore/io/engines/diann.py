@@ -19,6 +19,7 @@ from scpstore.io.delimited import Table, open_table
 from scpstore.io.engines.in_parts import read_in_parts
 from scpstore.io.engines.long_tables import Level, QValue, from_wide
 from scpstore.io.engines.shared import (
+    GENES,
     PRECURSORS,
     PROTEINS,
     PathLike,
@@ -35,7 +36,7 @@ from scpstore.io.engines.shared import (
     with_channels,
 )
 from scpstore.io.exceptions import IOFormatError
-from scpstore.io.report_kinds import DIANN
+from scpstore.io.report_kinds import DIANN, DIANN_PHOSPHOSITES, NO_GENE_RUNS, OF_GENES, report_of
 
 _ID, _SEQUENCE, _CHANNEL, _DECOY = "Precursor.Id", "Modified.Sequence", "Channel", "Decoy"
 _LEVELS = (
@@ -72,7 +73,7 @@ def read_diann(
     annotations: Sequence[str] = (),
     out: PathLike | None = None,
 ) -> ScpContainer:
-    r"""A container from DIA-NN: its main report (text or Parquet), or a matrix (`*.pg_matrix.tsv`, `*.pr_matrix.tsv`).
+    r"""A container from DIA-NN: its main report (text or Parquet), or a matrix (`*.pg_matrix.tsv` and the like).
 
     The main report gives the assays "precursors" and "proteins" and the link from one to the other. Quantities
     (`Precursor.Quantity`, `PG.MaxLFQ`, …) and the q-values of a run (`Q.Value`, `PG.Q.Value`) are layers under their
@@ -81,6 +82,9 @@ def read_diann(
 
     A plexDIA report has a sample for each run and channel (`run_channel`); labels are taken out of `Precursor.Id` and
     `Modified.Sequence`, so that channels share features.
+
+    Matrices of genes (`*.gg_matrix.tsv`, `*.unique_genes_matrix.tsv`) give the assay "genes", with the layer
+    "Genes.MaxLFQ", or "Genes.MaxLFQ.Unique" where the file's name has "unique_genes".
 
     Parameters
     ----------
@@ -103,8 +107,8 @@ def read_diann(
     Returns
     -------
     ScpContainer
-        With the assays "precursors" and "proteins", or "proteins" alone; its history has the file, and DIA-NN's
-        version and command where its log is beside the report.
+        With the assays "precursors" and "proteins", or one of these or "genes" alone; its history has the file, and
+        DIA-NN's version and command where its log is beside the report.
 
     Raises
     ------
@@ -126,6 +130,10 @@ def read_diann(
     """
     table = open_table(Path(path))
     request = Request(cells, q_value, layers, annotations)
+    if report_of(table.columns) == DIANN_PHOSPHOSITES:
+        raise IOFormatError(
+            f"{table.path} is DIA-NN's matrix of phosphosites, which has no reader: read the main report"
+        )
     if "Run" in table.columns or "File.Name" in table.columns:
         run = "Run" if "Run" in table.columns else "File.Name"
         if out is None:
@@ -139,6 +147,8 @@ def read_diann(
     sibling = Path(str(table.path).replace(".pg_matrix.", ".pr_matrix."))
     if precursors is None and sibling != table.path and sibling.exists():
         precursors = sibling
+    if precursors is not None and _of_matrix(table)[0] != PROTEINS:
+        raise ValidationError(f"{table.path} is no protein matrix: precursors go beside one", "precursors")
     tables = [table] if precursors is None else [open_table(Path(precursors)), table]
     return _from_matrices(tables, request)
 
@@ -240,25 +250,32 @@ def _check_no_channels(table: Table, frame: pl.DataFrame, runs: Sequence[str]) -
         raise IOFormatError(f"{table.path} has {problem}: read the main report, of which each channel is a sample")
 
 
+def _of_matrix(table: Table) -> tuple[str, str, str]:
+    """The assay of a matrix, its column of IDs, its quantity."""
+    if _ID in table.columns:
+        return PRECURSORS, _ID, "Precursor.Normalised"
+    if "Protein.Group" in table.columns or OF_GENES not in table.columns:
+        return PROTEINS, "Protein.Group", "PG.MaxLFQ"
+    return GENES, OF_GENES, "Genes.MaxLFQ.Unique" if "unique_genes" in table.path.name else "Genes.MaxLFQ"
+
+
 def _from_matrices(tables: Sequence[Table], request: Request) -> ScpContainer:
     """Matrices: annotation columns, then one a run."""
     assays, pairs = [], None
     for table in tables:
-        assay = PRECURSORS if _ID in table.columns else PROTEINS
-        feature = _ID if assay == PRECURSORS else "Protein.Group"
+        assay, feature, quantity = _of_matrix(table)
         if "Product.Mz" in table.columns:
             raise IOFormatError(f"{table.path} is a spectral library of DIA-NN: read its report or matrices")
-        others = [name for name in table.columns if name not in _ANNOTATIONS]
+        others = [name for name in table.columns if name not in (*_ANNOTATIONS, *NO_GENE_RUNS)]
         runs = runs_among(table, others, lambda name: _OF_REPORTS.fullmatch(name) is not None)
         if feature not in table.columns or not runs:
             raise not_a_report(
-                table, "DIA-NN", "Run or File.Name, or Protein.Group or Precursor.Id and one column a run"
+                table, "DIA-NN", "Run or File.Name, or Protein.Group, Precursor.Id or Genes and one column a run"
             )
         names = {run: column for column, run in short_names(runs).items()}
         annotation_names = [name for name in table.columns if name not in runs]
         frame = table.read(numbers=runs)
         _check_no_channels(table, frame, runs)
-        quantity = "Precursor.Normalised" if assay == PRECURSORS else "PG.MaxLFQ"
         matrices = from_wide(table.path, frame, feature, {quantity: names}, annotation_names)
         assays.append((Level(assay, feature, (quantity,)), matrices))
         if assay == PRECURSORS and len(tables) > 1:

@@ -40,7 +40,7 @@ _MEASURED = re.compile(  # the shortest sample, so the longest name of what is m
     rf"(?:{'|'.join((*_INTENSITIES, *_COUNTS, 'Apex Retention Time', *_TEXTS))})|{_RATIO.pattern})"
 )
 _ION = ("Modified Sequence", "Charge", "Compensation Voltage")
-_TOTALS = ("Combined", "Summarized", "Total", "Unique", "Razor")  # no samples
+_TOTALS = ("Combined", "Summarized", "Total", "Unique", "Razor", "Best")  # no samples
 _OF_REPORT = ("abundance", "ratio")
 _CODES = {"MBR": MaskCode.MBR}  # of Match Type; "MS/MS" is valid, "unmatched" absent
 
@@ -59,7 +59,8 @@ def read_fragpipe(
     MBR in the masks of the intensities. Of SILAC (`combined_*_label_quant.tsv`) labels and ratios are layers
     ("Light Intensity", "Log2 Ratio HL"). Of TMT, tmt-report's `abundance_*.tsv` and `ratio_*.tsv` have a sample a
     channel, after the column `ReferenceIntensity`; the layer is "abundance" or "ratio", which FragPipe writes as
-    logarithms. Tables of one experiment (`protein.tsv`, `ion.tsv`) are refused.
+    logarithms. Tables of sites (`combined_site_*.tsv`) give the assay "sites", by their column `Index`. Tables of one
+    experiment (`protein.tsv`, `ion.tsv`) are refused.
 
     Parameters
     ----------
@@ -159,6 +160,10 @@ def _feature(table: Table, fixed: Sequence[str]) -> tuple[str, str]:
         return "Index", SITES if is_of_sites else PEPTIDES if "Peptide" in names else PROTEINS
     if set(_ION[:2]) <= names:
         return "ion", PRECURSORS
+    if "Index" in names:
+        return "Index", SITES
+    if "site" in table.path.name:
+        raise not_a_report(table, "FragPipe", "the column Index, which names the sites")
     for name in ("Modified Sequence", "Peptide Sequence", "Sequence"):
         if name in names:
             return name, PEPTIDES

@@ -1,4 +1,4 @@
-"""MaxQuant: proteinGroups.txt, peptides.txt, evidence.txt, with TMT channels and SILAC labels.
+"""MaxQuant: proteinGroups.txt, peptides.txt, evidence.txt, tables of sites, with TMT channels and SILAC labels.
 
 Columns as its "Output tables" (cox-labs.github.io/coxdocs/output_tables.html) describe them.
 """
@@ -22,6 +22,7 @@ from scpstore.io.engines.shared import (
     PEPTIDES,
     PRECURSORS,
     PROTEINS,
+    SITES,
     PathLike,
     Request,
     container_of,
@@ -31,13 +32,16 @@ from scpstore.io.exceptions import IOFormatError
 from scpstore.io.report_kinds import (
     MAXQUANT,
     MAXQUANT_EVIDENCE,
+    MAXQUANT_FORMS,
     MAXQUANT_OTHER,
     MAXQUANT_PEPTIDES,
+    MAXQUANT_SITES,
     report_of,
 )
 from scpstore.io.tables import INDEX
 
 _IDS, _MAJORITY, _SEQUENCE = "Protein IDs", "Majority protein IDs", "Sequence"
+_SITE, _OF_SITE = "site", ("Protein", "Amino acid", "Position")
 _LAYERS = ("Intensity", "LFQ intensity", "iBAQ")
 _MARKS = {
     "reverse": ("Reverse",),
@@ -47,11 +51,24 @@ _MARKS = {
 _ANNOTATIONS = {
     _IDS: (_MAJORITY, "Protein names", "Gene names", "Fasta headers"),
     _SEQUENCE: ("Proteins", "Leading razor protein", "Protein names", "Gene names", "Charges", "Unique (Proteins)"),
+    _SITE: (
+        "id",
+        *_OF_SITE,
+        "Proteins",
+        "Positions within proteins",
+        "Leading proteins",
+        "Protein names",
+        "Gene names",
+        "Localization prob",
+        "Sequence window",
+    ),
 }
+_TABLES = {_IDS: (PROTEINS, MAXQUANT), _SEQUENCE: (PEPTIDES, MAXQUANT_PEPTIDES), _SITE: (SITES, MAXQUANT_SITES)}
 _REPORTER = re.compile(
     r"(?P<layer>Reporter intensity(?: corrected| not corrected| count)?) (?P<channel>\d+)(?: (?P<of>.+))?"
 )
 _RATIO = re.compile(r"(?P<layer>Ratio (?P<a>[HML])/(?P<b>[HML])(?: normalized)?)(?: (?P<of>.+))?")
+_MULTIPLICITY = re.compile(r"___\d+$")  # of sites: how many modifications the peptide has
 _ALL = "all"  # the sample of a table without experiments
 
 Columns = dict[str, dict[str, str]]  # by layer, the column of each sample
@@ -65,7 +82,7 @@ def read_maxquant(
     layers: Sequence[str] = (),
     annotations: Sequence[str] = (),
 ) -> ScpContainer:
-    r"""A container from MaxQuant's proteinGroups.txt, peptides.txt or evidence.txt.
+    r"""A container from MaxQuant's proteinGroups.txt, peptides.txt, evidence.txt or a table of sites.
 
     "Intensity", "LFQ intensity" and "iBAQ" are layers, a sample an experiment. Of isobaric labels (TMT, iTRAQ) a
     sample is a channel, `{experiment}_{channel}`, and "Reporter intensity", "Reporter intensity corrected" and
@@ -79,6 +96,10 @@ def read_maxquant(
     (`_SEQUENCE_.2`); intensities of rows that repeat both are added, "Evidence count" is their number; what was found
     by matching between runs alone is MBR in the mask.
 
+    In a table of sites, such as "Phospho (STY)Sites.txt", a feature is a site (`P60709_S14`: protein, amino acid,
+    position). "Intensity___1", "Intensity___2" and "Intensity___3" are layers of the same samples: the part of peptides
+    with one, two, and three or more modifications.
+
     Parameters
     ----------
     path
@@ -88,7 +109,7 @@ def read_maxquant(
     drop
         Which marked rows to leave out: "reverse", "contaminant", "by_site".
     layers
-        Of proteinGroups.txt and peptides.txt: what stands before the experiment in further columns, such as
+        Of all but evidence.txt: what stands before the experiment in further columns, such as
         "MS/MS count" or "Razor + unique peptides".
     annotations
         Further columns that go into `var`, such as "Score" or "Q-value".
@@ -96,7 +117,7 @@ def read_maxquant(
     Returns
     -------
     ScpContainer
-        With the assay "proteins", "peptides" or "precursors".
+        With the assay "proteins", "peptides", "precursors" or "sites".
 
     Raises
     ------
@@ -119,7 +140,15 @@ def read_maxquant(
     if isinstance(drop, str) or unknown:
         raise ValidationError(f"drop must be a list of {', '.join(_MARKS)}, got {drop!r}", "drop")
     request = Request(cells, None, layers, annotations)
-    if report_of(table.columns) == MAXQUANT_OTHER:
+    kind = report_of(table.columns)
+    if kind == MAXQUANT_SITES:
+        if lacking := [name for name in ("id", *_OF_SITE) if name not in table.columns]:
+            raise not_a_report(table, "MaxQuant", f"the columns of a site: {', '.join(lacking)}")
+        return _from_wide(table, _SITE, drop, request)
+    if kind == MAXQUANT_FORMS:
+        problem = "is MaxQuant's modificationSpecificPeptides: read peptides, or evidence for each modified sequence"
+        raise IOFormatError(f"{table.path} {problem}")
+    if kind == MAXQUANT_OTHER:
         message = f"{table.path} is MaxQuant's table of spectra or features: read proteinGroups, peptides or evidence"
         raise IOFormatError(message)
     if {"Modified sequence", "Raw file", "Charge"} <= set(table.columns):
@@ -134,7 +163,7 @@ def read_maxquant(
 
 
 def _from_wide(table: Table, feature: str, drop: Sequence[str], request: Request) -> ScpContainer:
-    columns, others = _quantities(table)
+    columns, others = _quantities(table, table.columns) if feature != _SITE else _of_multiplicities(table)
     for name in request.layers:
         by_run = {run: f"{name} {run}" for run in _samples(columns) if f"{name} {run}" in table.columns}
         if not by_run:
@@ -142,14 +171,15 @@ def _from_wide(table: Table, feature: str, drop: Sequence[str], request: Request
         columns.setdefault(name, by_run)
     numbers = list(dict.fromkeys([*(n for by_run in columns.values() for n in by_run.values()), *others]))
     annotation_names = [name for name in _ANNOTATIONS[feature] if name in table.columns]
-    level = Level(
-        PROTEINS if feature == _IDS else PEPTIDES, feature, tuple(columns), annotations=tuple(annotation_names)
-    )
+    assay, kind = _TABLES[feature]
+    level = Level(assay, feature, tuple(columns), annotations=tuple(annotation_names))
     asked = Request(annotations=request.annotations).levels([level], table.columns, table.path)[0].annotations
-    frame = _read_marked(table, [feature, *asked], numbers, drop)
+    if feature == _SITE:
+        frame = _with_sites(_read_marked(table, list(dict.fromkeys(["id", *_OF_SITE, *asked])), numbers, drop))
+    else:
+        frame = _read_marked(table, [feature, *asked], numbers, drop)
     matrices = from_wide(table.path, frame, feature, columns, [*asked, *others, *_MARKS])
-    kind = MAXQUANT if feature == _IDS else MAXQUANT_PEPTIDES
-    counts = tuple(name for name in columns if name not in request.layers and not name.endswith("count"))
+    counts = tuple(name for name in columns if name not in request.layers and " count" not in name)
     made_level = Level(level.assay, feature, tuple(columns), zero_is_missing=counts)
     return container_of(table.path, kind, [(made_level, matrices)], request, obs=_channels(columns))
 
@@ -167,20 +197,44 @@ def _channels(columns: Columns) -> pl.DataFrame | None:
     return pl.DataFrame({INDEX: samples, "set": [part[0] for part in parts], "channel": [part[2] for part in parts]})
 
 
-def _quantities(table: Table) -> tuple[Columns, list[str]]:
+def _of_multiplicities(table: Table) -> tuple[Columns, list[str]]:
+    """As `_quantities`, of sites: what `Intensity a___1` says of the sample "a" is in the layer "Intensity___1"."""
+    present = set(table.columns)
+    multiplicities = ["", *sorted({match[0] for name in present if (match := _MULTIPLICITY.search(name))})]
+    stripped = list(dict.fromkeys(_MULTIPLICITY.sub("", name) for name in table.columns))
+    columns, others = _quantities(table, stripped)
+    found = {
+        layer + multiplicity: {
+            run: name + multiplicity for run, name in by_run.items() if name + multiplicity in present
+        }
+        for layer, by_run in columns.items()
+        for multiplicity in multiplicities
+    }
+    return {layer: by_run for layer, by_run in found.items() if by_run}, [n for n in others if n in present]
+
+
+def _with_sites(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with IDs of sites: protein, amino acid, position; with MaxQuant's `id` where that is not unique."""
+    protein, amino_acid, position = (pl.col(name).cast(pl.String).fill_null("") for name in _OF_SITE)
+    site = pl.concat_str(protein, pl.lit("_"), amino_acid, position)
+    return frame.with_columns(
+        pl.when(site.is_duplicated()).then(site + "." + pl.col("id")).otherwise(site).alias(_SITE)
+    )
+
+
+def _quantities(table: Table, names: Sequence[str]) -> tuple[Columns, list[str]]:
     """By layer, the column of each sample; and columns of numbers that are of no sample, for `var`.
 
     Raises `IOFormatError` where there is no quantity.
     """
-    names = set(table.columns)
-    experiments = _of_layers(table.columns)
-    reporters = _reporters(table.columns)
+    experiments = _of_layers(names)
+    reporters = _reporters(names)
     if reporters:
         return reporters, [name for by_run in experiments.values() for name in by_run.values()]
-    ratios = [ratios_found for name in table.columns if (ratios_found := _RATIO.fullmatch(name))]
+    ratios = [ratios_found for name in names if (ratios_found := _RATIO.fullmatch(name))]
     labels = {letter for match in ratios for letter in (match["a"], match["b"])}
     if labels:
-        of_labels = _of_labels(table.columns, labels)
+        of_labels = _of_labels(names, labels)
         if not of_labels:
             raise not_a_report(table, "MaxQuant", "labels of SILAC with columns such as 'Intensity L run'")
         return of_labels, []

@@ -18,11 +18,11 @@ from scpstore.io.engines.in_parts import PartOfTable
 from scpstore.io.engines.long_tables import Level, Matrices, QValue, from_long
 from scpstore.io.engines.settings import settings_beside
 from scpstore.io.exceptions import IOFormatError
+from scpstore.io.report_kinds import RAW_SUFFIXES
 from scpstore.io.tables import INDEX, built, with_cells
 
 PathLike = str | os.PathLike[str]
-PROTEINS, PRECURSORS, PEPTIDES, SITES = "proteins", "precursors", "peptides", "sites"
-_RAW_SUFFIXES = (".raw", ".d", ".mzml", ".mzxml", ".mgf", ".wiff", ".wiff2", ".dia", ".htrms", ".tdf")
+PROTEINS, PRECURSORS, PEPTIDES, SITES, GENES = "proteins", "precursors", "peptides", "sites", "genes"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def run_name(path: str) -> str:
     name = PureWindowsPath(path).name
     name = name[:-3] if name.lower().endswith(".gz") else name
     stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in _RAW_SUFFIXES else name
+    return stem if dot and f".{suffix.lower()}" in RAW_SUFFIXES else name
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:
