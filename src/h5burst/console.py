@@ -17,6 +17,7 @@ import select
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -262,11 +263,12 @@ def _code_of(app: typer.Typer, words: list[str], signalled: _Told) -> int:
         code = _INTERRUPTED
     except _ReaderGoneError:
         code = NO_READER
-    except Exception as error:  # the outermost frame: every error ends here as one line
+    except Exception as error:  # noqa: BLE001 - the outermost frame: every error ends here as one line
         if signalled.is_told:  # such as a call that the signal has interrupted
             return _INTERRUPTED
         if output.debug:
-            raise
+            traceback.print_exception(error)
+            return 2
         message, hint = _wrong_words(error) or (_message(error), "--debug shows the traceback")
         with contextlib.suppress(OSError):  # it may be the very stream that failed
             output.result({"error": message, "type": type(error).__name__})

@@ -64,9 +64,9 @@ def test_error_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.Captur
     assert "Traceback" not in captured.err
 
 
-def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        hdmea("verify", tmp_path / "no.h5", "--debug")
+def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert hdmea("verify", tmp_path / "no.h5", "--debug") == 2
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_command_is_installed_and_quiet_without_a_terminal(tmp_path: Path) -> None:

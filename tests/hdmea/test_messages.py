@@ -124,6 +124,7 @@ WRONG = [
     ("hdmea run --spikes spikes.h5", ["spikes.h5"]),
     ("hdmea run --spikes spikes.h5 --dataset-id good -o .", ["good.h5", "--overwrite"]),
     ("hdmea batch missing.csv -o out", ["missing.csv", "No such manifest"]),
+    ("hdmea batch missing -o out", ["missing", "No such manifest"]),
     ("hdmea batch good.h5 -o out", ["good.h5", ".csv"]),
     ("hdmea batch m.csv -o out", ["m.csv", "'a'", "twice"]),
     ("hdmea batch none.csv -o out", ["none.csv", "no recording"]),

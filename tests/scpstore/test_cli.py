@@ -141,9 +141,9 @@ def test_a_choice_that_must_be_made_lists_the_names(
     assert "choose with --assay one of: proteins, peptides" in fails(capsys, "convert", saved, tmp_path / "b.csv")
 
 
-def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        run("info", tmp_path / "none.h5", "--debug")
+def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info", tmp_path / "none.h5", "--debug") == 2
+    assert "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in ("info", "verify", "convert", "diff"))])

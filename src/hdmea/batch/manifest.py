@@ -58,10 +58,10 @@ def read_manifest(path: str | Path) -> list[Recording]:
     path = Path(path)
     readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".toml": _toml_rows}
     reader = _directory_rows if path.is_dir() else readers.get(path.suffix.lower())
-    if reader is None:
-        raise ConfigurationError(f"{path}: a manifest is one of {', '.join(readers)}")
     if not path.exists():
         raise FileNotFoundError(f"No such manifest: {path}")
+    if reader is None:
+        raise ConfigurationError(f"{path}: a manifest is one of {', '.join(readers)}")
     problems, recordings = Problems(), []
     for number, row in reader(path):
         with problems.noting():

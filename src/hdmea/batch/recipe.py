@@ -36,7 +36,8 @@ def steps_for(
     an unknown step or parameter, and for one that the batch sets itself.
     """
     chosen = tuple(names) if names is not None else SPIKES_STEPS if recording.spikes else STIMULUS_STEPS
-    _check_names([*chosen, *(parameters or {}), *recording.options], recording.dataset_id)
+    _check_names([*chosen, *(parameters or {})])
+    _check_names(recording.options, f"{recording.dataset_id}: ")
     usual = SPIKES_PARAMETERS if recording.spikes else STIMULUS_PARAMETERS if names is None else {}
     steps, problems = [], Problems()
     for listed in chosen:
@@ -64,9 +65,9 @@ def _own_arguments(name: str, recording: Recording) -> dict[str, Any]:
     return given if row.loads else {argument: value for argument, value in given.items() if value is not None}
 
 
-def _check_names(names: Iterable[str], dataset_id: str) -> None:
+def _check_names(names: Iterable[str], where: str = "") -> None:
     if unknown := sorted(set(names) - STEPS.keys()):
-        raise ConfigurationError(f"{dataset_id}: unknown steps {', '.join(unknown)}; {there_are(unknown[0], STEPS)}")
+        raise ConfigurationError(f"{where}unknown steps {', '.join(unknown)}; {there_are(unknown[0], STEPS)}")
 
 
 def recipe_hash(steps: Iterable[StepCall]) -> str:
