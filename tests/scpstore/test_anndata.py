@@ -24,6 +24,7 @@ from scpstore import (
     save_hdf5,
 )
 from scpstore.core import ValidationError, sources
+from scpstore.core.sources import LazyRows
 from scpstore.io import IOFormatError, anndata_layers, from_anndata, read_h5ad, to_anndata, write_h5ad
 from support.anndata_releases import needs_backed_sparse, nullable_text
 
@@ -199,6 +200,60 @@ def test_a_backed_file_stays_in_its_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(X[[2, 0]].toarray(), adata.X.toarray()[[2, 0]])
     save_hdf5(lazy, tmp_path / "b.h5")
     assert_identical(load_hdf5(tmp_path / "b.h5").assays, read_h5ad(tmp_path / "a.h5ad").assays)
+
+
+@pytest.mark.parametrize("x", ["dense", "csr", "none"])
+def test_layers_of_a_backed_file_stay_in_it(tmp_path: Path, x: str) -> None:
+    """Those that are stored by rows; what is read, selected and written is what it would be in memory."""
+    from anndata.tests.helpers import assert_equal
+
+    values = np.arange(12.0).reshape(4, 3)
+    layers = {
+        "columns": sp.csc_matrix(values),
+        "mask": (np.arange(12).reshape(4, 3) % 7).astype(np.int8),
+        "counts": sp.csr_matrix(values.astype(np.int64)),
+        "counts_mask": sp.csr_matrix((values > 9).astype(np.int8)),
+        "flags": values > 3,
+        "single": values.astype(np.float32),
+        "other_mask": np.full((4, 3), 9, np.int8),
+        "single_mask": np.full((4, 3), 7, np.int8),  # no code
+    }
+    X = {"dense": values, "csr": sp.csr_matrix(values), "none": None}[x]
+    path = tmp_path / "a.h5ad"
+    anndata.AnnData(X, pd.DataFrame(index=list("abcd")), pd.DataFrame(index=list("PQR")), layers=layers).write_h5ad(
+        path
+    )
+    whole, backed = read_h5ad(path), read_h5ad(path, backed=True)
+    assert backed == whole
+    found = backed.assays["proteins"].layers
+    assert list(found) == list(whole.assays["proteins"].layers)
+    lazy = {name for name, layer in found.items() if isinstance(layer.X, LazyRows)}
+    expected = {"counts", "flags", "single", "other_mask", "single_mask"} | ({"mask"} if x == "none" else {"X"})
+    assert lazy == expected
+    assert isinstance(found["counts"].M, LazyRows)
+    assert backed.filter_samples(["c", "a"]).assays == whole.filter_samples(["c", "a"]).assays
+    again = tmp_path / "again.h5ad"
+    write_h5ad(backed, again, "proteins", layers="all")
+    expected_adata, adata = (to_anndata(each, "proteins", layers="all") for each in (whole, read_h5ad(again)))
+    assert_equal(adata, expected_adata, exact=True)
+    assert adata.layers["counts"].dtype == np.int64
+
+
+def test_a_damaged_layer_of_a_backed_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5ad"
+    layer = sp.csr_matrix(np.eye(3))
+    anndata.AnnData(np.eye(3), layers={"raw": layer, "wide": np.ones((3, 3))}).write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        file["layers/raw/indices"][0] = 7
+    backed = read_h5ad(path, backed=True)
+    with pytest.raises(IOFormatError, match=r"a\.h5ad:/layers/raw/X_indices: .*column"):
+        backed.assays["proteins"].layers["raw"].X[0:1]
+    with h5py.File(path, "r+") as file:
+        del file["layers/wide"]
+        file["layers/wide"] = np.ones((3, 4))
+        file["layers/wide"].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    with pytest.raises(IOFormatError, match=r"a\.h5ad: .*wide"):
+        read_h5ad(path, backed=True)
 
 
 def test_a_damaged_h5ad_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ It needs the package `anndata` (`pip install "h5burst[anndata]"`); `.h5mu` files
 
 from h5burst.anndata.editing import append, update
 from h5burst.anndata.elements import Element, register
-from h5burst.anndata.files import read_h5ad, write_h5ad
+from h5burst.anndata.files import read_h5ad, read_with_stored_layers, write_h5ad
 from h5burst.anndata.joining import concat, subset
 from h5burst.anndata.modalities import read_h5mu, write_h5mu
 from h5burst.anndata.sources import streamed
@@ -16,6 +16,7 @@ __all__ = [
     "concat",
     "read_h5ad",
     "read_h5mu",
+    "read_with_stored_layers",
     "register",
     "streamed",
     "subset",

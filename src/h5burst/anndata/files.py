@@ -15,6 +15,7 @@ from h5burst import codecs
 from h5burst.anndata import encodings as spec
 from h5burst.anndata.elements import Decoder, Encoder
 from h5burst.anndata.legacy import is_legacy, legacy_parts
+from h5burst.anndata.matrices import Csr
 from h5burst.anndata.objects import AnnDataObject, object_parts
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Array, Group, Node
@@ -154,18 +155,80 @@ def read_h5ad(
     root = read_tree(path, lazy=mode is not None or bool(sparse))
     check_root(root, path)
     decoder = Decoder(path, root)
-    left = {"X", "raw/X"} if mode is not None else set(sparse)
-
-    def keep(name: str) -> bool:
-        return name not in left
-
-    parts = legacy_parts(decoder, root, keep) if is_legacy(root) else object_parts(decoder, root, keep)
+    parts = _parts(decoder, root, {"X", "raw/X"} if mode is not None else set(sparse))
     for name in sparse if mode is None else ():
         if (node := spec.matrix_of(root, name)) is not None:
             target = parts if name == "X" else parts.setdefault("raw", {})
             target["X"] = _as_sparse(node, name, as_sparse_fmt, chunk_size, decoder)
     if mode is not None:
         parts.update(filename=path, filemode=mode)
+    return _assembled(path, parts)
+
+
+def read_with_stored_layers(path: str | os.PathLike[str]) -> tuple[AnnData, dict[str, Node | None]]:
+    """Read an `.h5ad` file, but leave X, that of raw, and layers that are dense or CSR in the file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    AnnData
+        As `read_h5ad` with backed="r" gives it (in memory, where the file has no X), without these layers.
+    dict
+        All layers in the order of the file: the node of one that was left, with lazy data; None for one that was read.
+
+    Raises
+    ------
+    CorruptFileError, ValueError, OSError
+        As of `read_h5ad`.
+
+    Examples
+    --------
+    >>> import anndata, numpy as np
+    >>> from h5burst.anndata import read_with_stored_layers, write_h5ad
+    >>> write_h5ad(anndata.AnnData(np.eye(3), layers={"raw": np.ones((3, 3))}), "example.h5ad")
+    >>> adata, layers = read_with_stored_layers("example.h5ad")
+    >>> layers["raw"].data[1:2]
+    array([[1., 1., 1.]])
+    """
+    path = os.path.abspath(path)
+    root = read_tree(path, lazy=True)
+    check_root(root, path)
+    layers = root.children.get("layers")
+    stored: dict[str, Node | None] = {}
+    if isinstance(layers, Group) and not is_legacy(root):
+        stored = {name: node if _is_stored_by_rows(node) else None for name, node in layers.children.items()}
+        others = {name: node for name, node in layers.children.items() if stored[name] is None}
+        root = Group({**root.children, "layers": Group(others, layers.attrs)}, root.attrs)
+    if "X" not in root.children:  # an object that is backed looks there for it
+        return _assembled(path, _parts(Decoder(path, root), root, set())), stored
+    parts = _parts(Decoder(path, root), root, {"X", "raw/X"})
+    return _assembled(path, {**parts, "filename": path, "filemode": "r"}), stored
+
+
+def _is_stored_by_rows(node: Node) -> bool:
+    """True for a matrix of numbers that is dense or CSR, with all its parts."""
+    if isinstance(node, Array):
+        return node.data is not None and len(node.data.shape) == 2 and node.data.dtype.kind in "biuf"
+    parts = [node.children.get(part) for part in spec.SPARSE_PARTS]
+    shape = np.asarray(node.attrs.get(spec.SHAPE, ()))
+    is_whole = all(isinstance(part, Array) and part.data is not None for part in parts)
+    return Csr.is_of(node) and is_whole and shape.shape == (2,) and shape.dtype.kind in "iu"
+
+
+def _parts(decoder: Decoder, root: Group, left: set[str]) -> dict[str, Any]:
+    """Parts to build an object of. left: matrices that are not decoded."""
+
+    def keep(name: str) -> bool:
+        return name not in left
+
+    return legacy_parts(decoder, root, keep) if is_legacy(root) else object_parts(decoder, root, keep)
+
+
+def _assembled(path: str, parts: dict[str, Any]) -> AnnData:
     try:
         return anndata.AnnData(**parts)
     except (ValueError, TypeError, IndexError) as error:

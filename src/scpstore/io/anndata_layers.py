@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst import Group, read_tree
+from h5burst import Group, Node, read_tree
 from scpstore.core.exceptions import ValidationError
 from scpstore.core.extras import AssayExtras
 from scpstore.core.sources import LazyRows, RowReader, blocks, whole
+from scpstore.core.structures import MaskCode
 from scpstore.io.csr import INDEX_DTYPES
-from scpstore.io.matrices import CSR_PARTS
+from scpstore.io.matrices import CSR_PARTS, stored_dtype, whole_codes
 from scpstore.io.pandasframes import nested
 from scpstore.io.rowreaders import StoredRows
 from scpstore.io.stored import StoredGroup
@@ -28,6 +29,10 @@ _EXACT_IN_FLOAT64 = 2**53
 def as_floats(values: Any, name: str, dtypes: dict[str, str]) -> Any:
     """A layer as floats; the dtype that it had is noted. Raises `ValidationError` where numbers would change."""
     check_not_masked(values, f"layer {name!r}")
+    if isinstance(values, StoredLayer):
+        if values.dtype.kind != "f":
+            dtypes[name] = values.dtype.str
+        return values.floats(name)
     dtype = np.dtype(values.dtype)
     if dtype.kind not in "biuf":
         raise ValidationError(f"layer {name!r} has the dtype {dtype}: a container holds floats: convert it first", name)
@@ -159,19 +164,51 @@ def _is_backed(values: Any) -> bool:
 
 def _backed_rows(values: Any, name: str) -> RowReader:
     """The rows of a matrix in its file; by anndata if it is stored by columns, or open to be changed."""
-    import anndata
-
     opened = values.group if hasattr(values, "group") else values
     if opened.file.mode != "r" or getattr(values, "format", None) == "csc" or not os.path.isfile(opened.file.filename):
         return _AnndataRows(values, name)
     node = read_tree(opened.file.filename, lazy=True)[opened.name]
-    stored = StoredGroup(f"{opened.file.filename}:{opened.name}", Group({"X": node}))
-    if isinstance(node, Group):
-        attrs = {"X_format": "csr", "X_shape": np.array(values.shape, np.int64)}
-        is_array = getattr(getattr(anndata, "settings", None), "use_sparse_array_on_read", False)  # not before 0.11
-        attrs |= {"X_original_class": "array"} if is_array else {}
-        stored.plain = Group({f"X_{part}": node.children[part] for part in CSR_PARTS}, attrs)
-    return StoredRows("X", stored, lambda rows: _converted(rows, name), _float(values.dtype), lambda: None)
+    return StoredLayer(opened.file.filename, opened.name, node, values.shape).floats(name).reader
+
+
+class StoredLayer:
+    """A dense or CSR matrix of an AnnData file that stays there: a layer, or the mask of one."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], place: str, node: Node, shape: tuple[int, ...] | None = None
+    ) -> None:
+        import anndata
+
+        self._stored = StoredGroup(f"{os.fspath(path)}:{place}", Group({"X": node}))
+        if isinstance(node, Group):
+            attrs = {"X_format": "csr", "X_shape": np.array(node.attrs["shape"] if shape is None else shape, np.int64)}
+            is_array = getattr(getattr(anndata, "settings", None), "use_sparse_array_on_read", False)  # not before 0.11
+            attrs |= {"X_original_class": "array"} if is_array else {}
+            self._stored.plain = Group({f"X_{part}": node.children[part] for part in CSR_PARTS}, attrs)
+        self.dtype = stored_dtype("X", self._stored)
+
+    def floats(self, name: str) -> LazyRows:
+        """The layer. Reading raises `ValidationError` for numbers that would change."""
+        return self._rows(lambda rows: _converted(rows, name), _float(self.dtype))
+
+    def codes(self) -> LazyRows:
+        """The mask. Reading raises `IOFormatError` for what is not a code."""
+        return self._rows(lambda rows: whole_codes(rows, self._stored.where), np.dtype(np.int8))
+
+    def holds_codes(self) -> bool:
+        """True where all of it are codes of a mask, as int8."""
+        if self.dtype != np.int8:
+            return False
+        read = self._rows(lambda rows: rows, self.dtype)
+        return all(are_codes(block.data if sp.issparse(block) else block) for _, block in blocks(read))
+
+    def _rows(self, convert: Callable[[Any], Any], dtype: np.dtype[Any]) -> LazyRows:
+        return LazyRows(StoredRows("X", self._stored, convert, dtype, lambda: None))
+
+
+def are_codes(stored: Any) -> bool:
+    """True where whole numbers are codes of a mask."""
+    return bool(stored.size == 0 or 0 <= stored.min() <= stored.max() <= max(MaskCode))
 
 
 class _AnndataRows:

@@ -117,10 +117,12 @@ def read_any(path: str | os.PathLike[str], options: Options | None = None) -> Sc
 
 
 def _is_read_by_rows(path: Path) -> bool:
-    """True for an AnnData file of now, whose X is dense or stored by rows."""
+    """True for an AnnData file of now, whose X is dense or stored by rows, or which has none."""
     root = read_checked(path, lazy=True)
     x = root.children.get("X")
-    return x is not None and x.attrs.get("encoding-type") in ("array", "csr_matrix")
+    if x is None:
+        return root.attrs.get("encoding-type") == "anndata"
+    return x.attrs.get("encoding-type") in ("array", "csr_matrix")
 
 
 def _read_report(path: Path, kind: str, options: Options) -> ScpContainer:

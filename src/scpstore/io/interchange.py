@@ -19,8 +19,17 @@ from scpstore.core.exceptions import (
     ValidationError,
 )
 from scpstore.core.extras import AssayExtras, Extras, RawValues
-from scpstore.core.structures import Assay, MaskCode, ScpContainer, ScpMatrix
-from scpstore.io.anndata_layers import DTYPES, as_floats, for_anndata, for_file, in_memory, known_formats
+from scpstore.core.structures import Assay, ScpContainer, ScpMatrix
+from scpstore.io.anndata_layers import (
+    DTYPES,
+    StoredLayer,
+    are_codes,
+    as_floats,
+    for_anndata,
+    for_file,
+    in_memory,
+    known_formats,
+)
 from scpstore.io.anndata_members import frame_of, mapped, unmapped
 from scpstore.io.carried import KEY, carried, carry
 from scpstore.io.exceptions import IOFormatError, writing
@@ -77,9 +86,15 @@ def from_anndata(adata: Any, assay: str = "proteins", *, make_unique: bool = Fal
         raise ValidationError(
             f"this is a MuData object: take one of its modalities ({names}): adata.mod[name]", "adata"
         )
+    return _container_of(adata, assay, make_unique, {})
+
+
+def _container_of(adata: Any, assay: str, make_unique: bool, stored: Mapping[str, StoredLayer | None]) -> ScpContainer:
+    """As `from_anndata`. stored: all layers in order; those that are not in the object, but in its file."""
     obs, obs_origin = with_dtypes(_unique(adata.obs, "obs", make_unique), "obs")
     var, var_origin = with_dtypes(_unique(adata.var, "var", make_unique), "var")
     layers = {name: adata.layers[name] for name in adata.layers if name is not None}  # None: X, from anndata 0.13 on
+    layers = {**dict.fromkeys(stored), **layers, **{name: layer for name, layer in stored.items() if layer is not None}}
     x_layer = (
         "X" if "X" not in layers else next(n for n in ("main", *map("main{}".format, range(9))) if n not in layers)
     )
@@ -93,7 +108,7 @@ def from_anndata(adata: Any, assay: str = "proteins", *, make_unique: bool = Fal
     for name, values in layers.items():
         if name not in masks.values():
             X = as_floats(values, name, dtypes)
-            matrices[name] = ScpMatrix(X, in_memory(layers[masks[name]]) if name in masks else None)
+            matrices[name] = ScpMatrix(X, _mask_of(layers[masks[name]]) if name in masks else None)
     origin: dict[str, Any] = {DTYPES: dtypes} if dtypes else {}
     if x_layer != "X":
         origin[X_LAYER] = x_layer
@@ -147,9 +162,14 @@ def _mask_name(name: str, x_layer: str, layers: Mapping[str, Any]) -> str | None
     if name == MASK_LAYER or mask not in layers or mask == name:
         return None
     codes = layers[mask]
+    if isinstance(codes, StoredLayer):
+        return mask if codes.holds_codes() else None
     stored = codes.data if hasattr(codes, "format") else codes
-    is_mask = stored.dtype == np.int8 and (stored.size == 0 or 0 <= stored.min() <= stored.max() <= max(MaskCode))
-    return mask if is_mask else None
+    return mask if stored.dtype == np.int8 and are_codes(stored) else None
+
+
+def _mask_of(codes: Any) -> Any:
+    return codes.codes() if isinstance(codes, StoredLayer) else in_memory(codes)
 
 
 def _raw(adata: Any, origins: dict[str, Any]) -> RawValues | None:
@@ -310,7 +330,7 @@ def read_h5ad(
     assay, make_unique
         As of `from_anndata`.
     backed
-        Leave X in the file, to be read by rows.
+        Leave X, and layers that are dense or CSR, in the file, to be read by rows.
 
     Returns
     -------
@@ -341,13 +361,16 @@ def read_h5ad(
     from h5burst import anndata
 
     try:
-        adata = anndata.read_h5ad(source, backed="r" if backed else None)
+        adata, nodes = anndata.read_with_stored_layers(source) if backed else (anndata.read_h5ad(source), {})
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         first = next(iter(str(error).strip().splitlines()), repr(error))
         raise IOFormatError(f"{source} cannot be read as an AnnData file: {first:.200}") from error
     try:
-        container = from_anndata(adata, assay, make_unique=make_unique)
-        if backed and getattr(adata.X, "format", None) != "csc":  # rows are read by the engine
+        stored = {
+            name: None if node is None else StoredLayer(source, f"/layers/{name}", node) for name, node in nodes.items()
+        }
+        container = _container_of(adata, assay, make_unique, stored)
+        if adata.isbacked and getattr(adata.X, "format", None) != "csc":  # rows are read by the engine
             adata.file.close()
     except ScpTensorError as error:
         raise IOFormatError(f"{source}: {error}") from error
