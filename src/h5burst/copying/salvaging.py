@@ -139,9 +139,18 @@ class _Rescue:
         except CorruptStructureError as error:
             self._note((), str(error))
         except UnsupportedFeatureError as error:
-            raise CorruptFileError(self._path, f"it has {error}, of which nothing can be salvaged here") from error
+            guessed = superblock.guess(self._descriptor, self._size)
+            if guessed is None or not self._is_of_another_version(guessed):
+                raise CorruptFileError(self._path, f"it has {error}, of which nothing can be salvaged here") from error
+            self._note((), str(error))
+            return guessed
         nothing = superblock.Whole(3, 0, UNDEFINED, self._size, b"", UNDEFINED, True)
         return superblock.guess(self._descriptor, self._size) or nothing
+
+    def _is_of_another_version(self, guessed: superblock.Whole) -> bool:
+        """True where the version was damaged: with the bit set right the superblock fits its checksum."""
+        (version,) = Source(self._descriptor, self._size).read(guessed.base + 8, 1)
+        return guessed.version in (2, 3) and version != guessed.version
 
     def _note(self, names: tuple[bytes, ...], damage: str) -> None:
         self._lost.append(Problem(path_of(names), damage))

@@ -141,6 +141,24 @@ def test_objects_of_a_damaged_group_are_found_without_their_names(damaged: Path,
     assert h5burst.verify(saved, deep=True) == []
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_one_turned_bit_of_the_superblock_costs_nothing(damaged: Path, saved: Path, version: int) -> None:
+    if version == 3:
+        h5burst.save(damaged, {"x": np.arange(9)})
+    else:
+        with h5py.File(damaged, "w", libver=("v108", "v108")) as file:
+            file["x"] = np.arange(9)
+    data = damaged.read_bytes()
+    assert data[8] == version
+    for bit in range(8 * 48):
+        turned = bytearray(data)
+        turned[bit // 8] ^= 1 << bit % 8
+        damaged.write_bytes(turned)
+        (problem,) = h5burst.salvage(damaged, saved, overwrite=True).lost
+        assert problem.path == "/", bit
+        assert h5burst.load(saved)["x"].tolist() == list(range(9)), bit
+
+
 @pytest.mark.parametrize("libver", ["earliest", "latest"])
 def test_a_lost_superblock_or_root_leaves_the_objects(damaged: Path, saved: Path, libver: str) -> None:
     write(damaged, libver)
