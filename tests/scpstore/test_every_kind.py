@@ -7,6 +7,7 @@ import re
 import warnings
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from scpstore import io
@@ -55,3 +56,24 @@ def test_a_real_report_is_recognised(name: str) -> None:
     assert container.history[0].params["kind"] in FILES[name]
     assert container.n_samples > 0
     assert container.list_assays()
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real reports (H5BURST_TEST_DATA)")
+@pytest.mark.parametrize("name", FILES)
+def test_a_real_report_goes_to_anndata_and_mudata(name: str, tmp_path: Path) -> None:
+    """All values and masks of it come back from the files."""
+    pytest.importorskip("anndata")
+    pytest.importorskip("mudata")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        container = read_report(REAL / name)
+        io.write_h5mu(container, tmp_path / "a.h5mu")
+        again = io.read_h5mu(tmp_path / "a.h5mu")
+        for assay, part in container.assays.items():
+            layer = next(iter(part.layers))
+            io.write_h5ad(container, tmp_path / f"{assay}.h5ad", assay, layer, layers="all")
+            alone = io.read_h5ad(tmp_path / f"{assay}.h5ad", assay).assays[assay]
+            assert alone.layers == {"X" if each == layer else each: matrix for each, matrix in part.layers.items()}
+            assert alone.var.cast(pl.String).equals(part.var.cast(pl.String))
+            assert again.assays[assay].layers == part.layers
+            assert again.assays[assay].var.cast(pl.String).equals(part.var.cast(pl.String))

@@ -13,7 +13,17 @@ import scipy.sparse as sp
 
 from scpstore import Assay, ScpContainer, ScpMatrix, load_hdf5
 from scpstore.core.exceptions import AssayNotFoundError, LayerNotFoundError
-from scpstore.io import IOFormatError, IOWriteError, from_anndata, read_csv, to_anndata, write_csv
+from scpstore.io import (
+    IOFormatError,
+    IOWriteError,
+    from_anndata,
+    read_csv,
+    read_h5ad,
+    read_h5mu,
+    to_anndata,
+    write_csv,
+    write_h5mu,
+)
 from scpstore.io.interchange import write_h5ad
 
 anndata = pytest.importorskip("anndata")
@@ -128,6 +138,33 @@ def test_dates_become_text_in_an_h5ad_file(tmp_path: Path) -> None:
     assert back.assays["proteins"].layers["X"] == container.assays["proteins"].layers["X"]
     with pytest.raises(IOWriteError, match="File already exists"), pytest.warns(UserWarning, match="becomes text"):
         write_h5ad(container, tmp_path / "a.h5ad", "proteins", "X")
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".h5mu"])
+def test_a_column_of_text_without_values_is_written(tmp_path: Path, suffix: str) -> None:
+    """Reports of DIA-NN without a FASTA have such columns of genes and descriptions; both assays, or one of them."""
+    if suffix == ".h5mu":
+        pytest.importorskip("mudata")
+    empty = pl.Series([None, None], dtype=pl.String)
+    assays = {
+        name: Assay(
+            pl.DataFrame({"_index": [f"{name}1", f"{name}2"], "Genes": empty, **more}), {"X": ScpMatrix(np.eye(2))}
+        )
+        for name, more in (("a", {}), ("b", {"description": empty, "name": ["x", None]}))
+    }
+    assays = assays if suffix == ".h5mu" else {"b": assays["b"]}
+    container = ScpContainer(pl.DataFrame({"_index": ["s", "t"], "note": empty}), assays)
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".h5mu":
+        write_h5mu(container, path)
+    else:
+        write_h5ad(container, path, "b")
+    again = read_h5mu(path) if suffix == ".h5mu" else read_h5ad(path, "b")
+    assert again.obs["note"].to_list() == [None, None]
+    for name, assay in again.assays.items():
+        assert assay.var["Genes"].to_list() == [None, None], name
+    assert again.assays["b"].var["description"].to_list() == [None, None]
+    assert again.assays["b"].var["name"].to_list() == ["x", None]
 
 
 def test_h5ad_given_to_load_says_what_to_do(tmp_path: Path) -> None:

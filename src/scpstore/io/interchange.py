@@ -33,7 +33,7 @@ from scpstore.io.anndata_layers import (
 from scpstore.io.anndata_members import frame_of, mapped, unmapped
 from scpstore.io.carried import KEY, carried, carry
 from scpstore.io.exceptions import IOFormatError, writing
-from scpstore.io.pandasframes import INDEX, nested, times_as_text, to_pandas, with_dtypes
+from scpstore.io.pandasframes import INDEX, missing_as_categories, nested, times_as_text, to_pandas, with_dtypes
 
 MASK_LAYER = "mask"
 X_LAYER, FRAME = "x_layer", "frame"  # in the origin of an assay, beside `DTYPES`
@@ -422,6 +422,8 @@ def write_h5ad(
     adata = _assembled(container, assay, layer, layers, in_file=True)
     times_as_text(adata.obs, "obs")
     times_as_text(adata.var, "var")
+    for frame in (adata.obs, adata.var, *(() if adata.raw is None else (adata.raw.var,))):
+        missing_as_categories(frame)
     from h5burst import anndata
 
     with writing(target, "an .h5ad file cannot hold it"):

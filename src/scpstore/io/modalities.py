@@ -21,7 +21,7 @@ from scpstore.core.structures import ScpContainer
 from scpstore.io.carried import KEY, carried, carry
 from scpstore.io.exceptions import IOFormatError, writing
 from scpstore.io.interchange import FRAME, X_LAYER, from_anndata, to_anndata
-from scpstore.io.pandasframes import INDEX, nested, times_as_text, to_pandas, with_dtypes
+from scpstore.io.pandasframes import INDEX, missing_as_categories, nested, times_as_text, to_pandas, with_dtypes
 
 MODALITIES = "modalities"  # in uns of the extras: what each modality says of its own cells
 _X_LAYERS = "x_layers"  # in uns["scptensor"]: the layer that was X, by assay
@@ -315,8 +315,12 @@ def write_h5mu(
     for name, adata in mdata.mod.items():
         times_as_text(adata.obs, f"{name} obs")
         times_as_text(adata.var, f"{name} var")
+        for frame in (adata.obs, adata.var, *(() if adata.raw is None else (adata.raw.var,))):
+            missing_as_categories(frame)
     obs = mdata.obs
     times_as_text(obs, "obs")
+    missing_as_categories(obs)
+    missing_as_categories(mdata.var)
     from h5burst import anndata
 
     with writing(target, "an .h5mu file cannot hold it"):

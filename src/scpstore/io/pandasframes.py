@@ -281,5 +281,14 @@ def times_as_text(frame: Any, where: str) -> None:
             frame[name] = object_array(texts)
 
 
+def missing_as_categories(frame: Any) -> None:
+    """Make columns of objects that hold no value at all categories, which files have a form for."""
+    import pandas as pd
+
+    for name in frame.columns:
+        if frame[name].dtype == object and len(frame) and frame[name].isna().all():
+            frame[name] = pd.Categorical([None] * len(frame), categories=pd.Index([], dtype=object))
+
+
 def _are_dates(values: Any) -> bool:
     return values.dtype == object and len(values) > 0 and all(hasattr(value, "isoformat") for value in values)
