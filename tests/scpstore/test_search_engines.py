@@ -32,6 +32,7 @@ from scpstore.io import (
     read_spectronaut,
     read_table,
 )
+from scpstore.io import report_kinds as kinds
 
 
 def write(path: Path, header: str, *rows: str, separator: str = "\t", end: str = "\n") -> Path:
@@ -604,6 +605,11 @@ SMALL: dict[str, tuple[str, str, str]] = {  # a header, a row, the number in it
     "MaxQuant proteinGroups": ("Protein IDs|Majority protein IDs|Intensity a", "P1|P1|{}", "Intensity"),
     "MaxQuant peptides": ("Sequence|Leading razor protein|Intensity a", "AAK|P1|{}", "Intensity"),
     "MaxQuant evidence": (EVIDENCE, "AAK|_AAK_|2|r1|a|MULTI-MSMS|{}||P1", "Intensity"),
+    "MaxQuant sites": (
+        "Proteins|Positions within proteins|Protein|Localization prob|Amino acid|Position|id|Intensity a",
+        "P1|5|P1|1|S|5|0|{}",
+        "Intensity",
+    ),
     "FragPipe table": ("Protein ID|Gene|a Spectral Count|a Intensity", "P1|G|1|{}", "Intensity"),
     "Sage lfq table": ("peptide|charge|proteins|q_value|a.mzML", "AAK|2|P1|0|{}", "intensity"),
     "AlphaDIA matrix": ("pg|a", "P1|{}", "intensity"),
@@ -627,6 +633,11 @@ def test_each_kind_is_recognised_in_every_form_of_text(tmp_path: Path, kind: str
     path.write_text(path.read_text(), encoding="utf-16")
     with pytest.raises(IOFormatError, match="is UTF-16, not text in UTF-8"):
         read_report(path)
+
+
+def test_no_kind_is_left_out_of_the_forms_of_text() -> None:
+    refused = (kinds.DIANN_PHOSPHOSITES, kinds.MAXQUANT_FORMS, kinds.MAXQUANT_OTHER, kinds.SAGE_SPECTRA)
+    assert set(SMALL) == {kind for kind, _ in kinds._KINDS} - set(refused)
 
 
 def test_settings_of_a_log_are_in_the_history(tmp_path: Path) -> None:
