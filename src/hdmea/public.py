@@ -6,7 +6,7 @@ steps.
 
 from __future__ import annotations
 
-from hdmea.steps.table import exported_names
+from hdmea.step_table import exported_names
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "hdmea.session.session": ("PipelineSession", "SaveState", "create_session"),

@@ -131,7 +131,7 @@ def parameters_of(settings: list[str], files: Mapping[str, Path | None]) -> dict
 
     files: parameter to the path that was given. Raises `ConfigurationError` for a path that is not there.
     """
-    from hdmea.steps.table import STEPS
+    from hdmea.step_table import STEPS
 
     problems = Problems()
     parameters: dict[str, dict[str, Any]] = {}

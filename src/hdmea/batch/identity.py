@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hdmea.steps.table import STEPS, takes_path
+from hdmea.step_table import STEPS, takes_path
 from hdmea.utils import file_identity
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.file_identity import Identity, identity_of

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from h5burst import read_tree
-from hdmea.steps.table import takes_path
+from hdmea.step_table import takes_path
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.names import default_dataset_id, recording_path
 from hdmea.utils.problems import Problems

@@ -5,6 +5,6 @@ Loading Numba and the machine code of a compiled helper takes about a second, as
 
 from hdmea.batch import job as job
 from hdmea.features import helpers
-from hdmea.pipeline import PipelineSession as PipelineSession
+from hdmea.session.session import PipelineSession as PipelineSession
 
 helpers.warm_up()

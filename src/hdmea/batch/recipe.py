@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hdmea.batch.manifest import Recording
+from hdmea.step_table import OPTIONAL, STEPS, loading_step
 from hdmea.steps.flow_file import find_flow, read_flow
 from hdmea.steps.known_movies import check_movies
 from hdmea.steps.step_call import StepCall
-from hdmea.steps.table import OPTIONAL, STEPS, loading_step
 from hdmea.utils.choices import there_are
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.hashing import params_hash

@@ -14,8 +14,8 @@ from hdmea.bridges.binned import sections_of
 from hdmea.bridges.units import Source
 from hdmea.plot.figure_data import duration_of, opened
 from hdmea.session.session import PipelineSession
+from hdmea.step_table import STEPS
 from hdmea.steps.per_unit import number
-from hdmea.steps.table import STEPS
 
 
 def recording_info(source: Source) -> dict[str, Any]:

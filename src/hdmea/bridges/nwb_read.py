@@ -18,9 +18,9 @@ from hdmea.bridges.nwb_columns import DynamicTable, text_of
 from hdmea.io.cmcr import DEFAULT_RATE_HZ
 from hdmea.io.unit_names import unit_names
 from hdmea.session.session import PipelineSession
+from hdmea.step_table import loading_steps
 from hdmea.steps.load import common_metadata, finish_units
 from hdmea.steps.load_recording import TAIL_S
-from hdmea.steps.table import loading_steps
 from hdmea.utils.discovery import existing
 from hdmea.utils.exceptions import DataLoadError
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hdmea.steps.table import STEPS
+from hdmea.step_table import STEPS
 from hdmea.utils.exceptions import ConfigurationError
 
 _MOST = 2**63  # of whole numbers, as compiled code takes them

@@ -27,8 +27,8 @@ from typing import Any
 
 from h5burst import load_json
 from hdmea.io.stimulus_config import CONFIG_DIR_VARIABLE
+from hdmea.step_table import check_order, step_named
 from hdmea.steps.step_call import StepCall
-from hdmea.steps.table import check_order, step_named
 from hdmea.utils.choices import there_are
 from hdmea.utils.exceptions import ConfigurationError
 from hdmea.utils.problems import Problems

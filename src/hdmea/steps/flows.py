@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hdmea.step_table import loading_step, step_named
 from hdmea.steps.flow_file import Flow, find_flow, flow_files, read_flow, with_arguments
 from hdmea.steps.results import ExtractionResult, FlowResult, LoadResult, LoadWithEImageSTAResult
 from hdmea.steps.step_call import StepCall
-from hdmea.steps.table import loading_step, step_named
 from hdmea.utils.exceptions import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def run_flow(
     parameters
         Step name to arguments that count before the flow's own, such as `{"add_section_time": {"playlist_name": "a"}}`.
     force_load, force_extract
-        Do again what loads and sections, or what is computed from that; which is which says `hdmea.steps.table`.
+        Do again what loads and sections, or what is computed from that; which is which says `hdmea.step_table`.
         Steps that were done before are otherwise skipped with a warning.
 
     Returns

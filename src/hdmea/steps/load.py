@@ -17,9 +17,9 @@ from hdmea.kernels.rates import firing_rates
 from hdmea.kernels.trains import to_ragged
 from hdmea.session import hdf5_store, recording_file
 from hdmea.session.session import PipelineSession
+from hdmea.step_table import metadata_of_steps
 from hdmea.steps.results import LoadResult
 from hdmea.steps.run_step import AlreadyDoneError, NewFile, Outcome
-from hdmea.steps.table import metadata_of_steps
 from hdmea.utils.clock import utc_now
 from hdmea.utils.discovery import existing
 from hdmea.utils.exceptions import ConfigurationError, DataLoadError

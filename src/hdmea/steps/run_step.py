@@ -25,7 +25,7 @@ from hdmea.session import file as session_file
 from hdmea.session import lab_book, layout, recording_file
 from hdmea.session.interrupted import STEPS_IN_PROGRESS
 from hdmea.session.session import PipelineSession, SaveState
-from hdmea.steps.table import OPTIONAL, STEPS
+from hdmea.step_table import OPTIONAL, STEPS
 from hdmea.utils.clock import utc_now
 from hdmea.utils.exceptions import HDMEAError
 from hdmea.utils.names import recording_path

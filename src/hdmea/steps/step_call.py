@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hdmea.session.session import PipelineSession
+from hdmea.step_table import OPTIONAL, Step, step_named, takes_path
 from hdmea.steps.argument_types import check_argument
 from hdmea.steps.run_step import note_warning
-from hdmea.steps.table import OPTIONAL, Step, step_named, takes_path
 from hdmea.utils.choices import there_are
 from hdmea.utils.exceptions import ConfigurationError, MissingInputError
 from hdmea.utils.problems import Problems

@@ -15,8 +15,8 @@ from hdmea.features import FeatureRegistry
 from hdmea.features.families import FAMILIES
 from hdmea.io.stimulus_config import inherited_stimulus_config
 from hdmea.pipeline import PipelineSession, create_session
+from hdmea.step_table import STEPS
 from hdmea.steps.extract import extract_for_units
-from hdmea.steps.table import STEPS
 from support.electrode_cells import SPIKE, cell_image
 from support.full_flow import BAR, NOISE, STEP, parameters_of, simulated
 from support.hdmea_trees import assert_same_trees, assert_same_values

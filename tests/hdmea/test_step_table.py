@@ -10,7 +10,7 @@ import pytest
 import hdmea.features
 import hdmea.io
 import hdmea.pipeline
-from hdmea.steps.table import STEPS, Step, check_order, loading_steps, step_named
+from hdmea.step_table import STEPS, Step, check_order, loading_steps, step_named
 from hdmea.utils.exceptions import ConfigurationError
 
 ROWS = list(STEPS.values())
