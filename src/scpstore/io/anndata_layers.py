@@ -48,10 +48,10 @@ def as_floats(values: Any, name: str, dtypes: dict[str, str]) -> Any:
     return values.astype(np.float64)
 
 
-def for_anndata(values: Any, known: AssayExtras, layer: str) -> Any:
+def for_anndata(values: Any, extras: AssayExtras, layer: str) -> Any:
     """A matrix in a format that AnnData knows, in the dtype that it had there, if it still fits."""
     values = known_formats(values)
-    dtype = _whole_numbers(known, layer)
+    dtype = _whole_numbers(extras, layer)
     return values if dtype is None or not _is_kept(values, dtype) else values.astype(dtype)
 
 
@@ -61,17 +61,17 @@ def known_formats(values: Any) -> Any:
     return values.tocsr() if sp.issparse(values) and values.format not in ("csr", "csc") else values
 
 
-def for_file(values: Any, known: AssayExtras, layer: str | None = None) -> Any:
+def for_file(values: Any, extras: AssayExtras, layer: str | None = None) -> Any:
     """As `for_anndata`, or of a mask `known_formats`; what is in a file stays there, to be read as it is written."""
     if isinstance(values, LazyRows) and isinstance(values.reader, StoredRows):
-        wanted = None if layer is None else _whole_numbers(known, layer)
-        stream = _streamed(values, wanted)
+        origin_dtype = None if layer is None else _whole_numbers(extras, layer)
+        stream = _streamed(values, origin_dtype)
         if stream is not None:
             return stream
-    return known_formats(values) if layer is None else for_anndata(values, known, layer)
+    return known_formats(values) if layer is None else for_anndata(values, extras, layer)
 
 
-def _streamed(values: LazyRows, wanted: np.dtype[Any] | None) -> Any:
+def _streamed(values: LazyRows, origin_dtype: np.dtype[Any] | None) -> Any:
     """A matrix of a file as what stands for it; None for one whose datasets are not those that AnnData has."""
     from h5burst.anndata import streamed
 
@@ -79,11 +79,11 @@ def _streamed(values: LazyRows, wanted: np.dtype[Any] | None) -> Any:
     if datasets is None:
         return None
     is_checked = values.format is not None or values.dtype.kind != "f"  # reading checks places and mask codes
-    compared = wanted if wanted is not None and datasets[0].dtype != wanted else None
+    compared = origin_dtype if origin_dtype is not None and datasets[0].dtype != origin_dtype else None
     is_kept = True
     for _, block in blocks(values) if is_checked or compared is not None else ():
         is_kept = is_kept and (compared is None or _is_kept(block, compared))
-    dtype = wanted if wanted is not None and is_kept else values.dtype
+    dtype = origin_dtype if origin_dtype is not None and is_kept else values.dtype
     parts = [streamed(datasets[0] if datasets[0].dtype == dtype else _Converted(datasets[0], dtype))]
     if values.format is None:
         return parts[0]
@@ -108,13 +108,13 @@ class _Converted:
         return rows
 
 
-def _whole_numbers(known: AssayExtras, layer: str) -> np.dtype[Any] | None:
+def _whole_numbers(extras: AssayExtras, layer: str) -> np.dtype[Any] | None:
     """The dtype without fractions that a layer had in AnnData, if it had one."""
-    wanted = nested(known.origin, DTYPES).get(layer)
-    if not isinstance(wanted, str):
+    dtype_name = nested(extras.origin, DTYPES).get(layer)
+    if not isinstance(dtype_name, str):
         return None
     try:
-        dtype = np.dtype(wanted)
+        dtype = np.dtype(dtype_name)
     except (TypeError, ValueError):  # not the name of a dtype: of a file
         return None
     return dtype if dtype.kind in "biu" else None

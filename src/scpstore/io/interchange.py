@@ -248,7 +248,7 @@ def _assembled(
     main = None if had_no_x else _main_layer(layer, assay, source, assay_extras)
     others = [name for name in source.layers if name != main] if layers == "all" else list(layers)
     values_of = for_file if in_file else for_anndata
-    mask_of = partial(for_file, known=assay_extras) if in_file else known_formats
+    mask_of = partial(for_file, extras=assay_extras) if in_file else known_formats
     layers_out = {}
     for name in others:
         _known_layer(name, assay, source)
