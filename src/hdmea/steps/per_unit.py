@@ -122,7 +122,7 @@ def pitch_um(recording: PipelineSession) -> float:
 
 def image_scale(recording: PipelineSession, unit: Mapping[str, Any]) -> ImageScale:
     """Scale of the axes of a unit's electrical image."""
-    from hdmea.geometry.electrical_image import ImageScale  # geometry loads numba, which few steps need
+    from hdmea.geometry.electrical_image import ImageScale  # some twenty modules, which few steps need
 
     metadata = unit["features"][IMAGE].get("metadata") or {}
     rate = number(metadata.get("sampling_rate"), number(recording.metadata.get("acquisition_rate")))

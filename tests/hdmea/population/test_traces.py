@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import signal
 
 from hdmea.io import section_spike_times
 from hdmea.population.responses import (
@@ -129,6 +130,14 @@ def test_quality_of_noise_is_one_over_trials_and_of_equal_trials_one() -> None:
     noise = np.random.default_rng(0).normal(size=(4, 50_000))
     assert quality_index(noise) == pytest.approx(1 / 4, abs=0.01)
     assert quality_index(np.tile(noise[0], (3, 1))) == pytest.approx(1)
+
+
+def test_light_step_index_is_the_mean_correlation_with_the_mean_trial() -> None:
+    trials = np.abs(30 + 10 * np.random.default_rng(4).normal(size=(3, 7200)))
+    sections = signal.bessel(5, 2.0, fs=60.0, output="sos")
+    slow = signal.sosfiltfilt(sections, trials - trials[:, -60:].mean(axis=1, keepdims=True))[:, 120:]
+    expected = np.mean([np.corrcoef(trial, slow.mean(axis=0))[0, 1] for trial in slow])
+    np.testing.assert_allclose(light_step_indices(trials)["iprgc_2hz_QI"], expected, rtol=1e-9)
 
 
 def test_light_step_indices_tell_repeated_responses_from_noise() -> None:
