@@ -105,7 +105,7 @@ def get(self: Any, args: Any, new_dtype: Any = None) -> Any:
     return _get(self, args) if new_dtype is None else _get(self, args, new_dtype=new_dtype)
 
 
-def _taken(dataset: Any, args: tuple[Any, ...], new_dtype: Any) -> np.ndarray[Any, Any] | None:
+def _taken(dataset: Any, args: tuple[Any, ...], new_dtype: Any) -> Any:
     with phil:
         facts = _facts(dataset)
         if facts is None:
@@ -137,13 +137,15 @@ def _may_read(facts: Facts, box: Box, shape: tuple[int, ...]) -> bool:
 
 def _read_as(
     dataset: Any, facts: Facts, box: Box, shape: tuple[int, ...], lengths: tuple[int, ...], new_dtype: Any
-) -> np.ndarray[Any, Any] | None:
+) -> Any:
     dtype = facts.dtype if new_dtype is None else np.dtype(new_dtype)
     if not reading.can_give(facts, dtype):
         tally.note_left("conversion of elements")
         return None
     out = np.empty(lengths, dtype)
-    return out if _read_and_note(dataset, facts, box, shape, out) else None
+    if not _read_and_note(dataset, facts, box, shape, out):
+        return None
+    return out if lengths else out[()]  # of one element h5py gives no array
 
 
 def _read_and_note(dataset: Any, facts: Facts, box: Box, shape: tuple[int, ...], out: np.ndarray[Any, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -122,6 +123,23 @@ def write(dataset: h5py.Dataset, how: str, selection: Any, new: Any) -> None:
         dataset.write_direct(np.ascontiguousarray(new), dest_sel=selection)
     else:
         dataset[selection] = new
+
+
+@pytest.mark.parametrize("name", DTYPES)
+@pytest.mark.parametrize("is_full", [False, True])
+def test_one_element_is_no_array(name: str, is_full: bool, tmp_path: Path) -> None:
+    """As of records that are larger than what is left to h5py."""
+    dtype = dtype_of(name)
+    with h5py.File(tmp_path / "one.h5", "w") as file:
+        options = {"chunks": (1, 1), "maxshape": (None, None), "compression": "gzip"}
+        dataset = file.create_dataset("x", (5, 3), dtype, **options)
+        if is_full:
+            dataset[:] = values(np.random.default_rng(0), dtype, (5, 3))
+    for how in ("get", "astype"):
+        with h5py.File(tmp_path / "one.h5", "r+") as file:
+            expected = read(file["x"], how, (3, 1))
+            with accelerate.enabled():
+                assert_same(read(file["x"], how, (3, 1)), expected)
 
 
 @settings(max_examples=40)
