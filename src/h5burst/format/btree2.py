@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import functools
 import struct
@@ -138,22 +137,26 @@ def cut(records: bytes, size: int) -> list[bytes]:
 
 
 @total("a B-tree", reads=True)
-def find_record(source: Source, address: int, kind: int, key: Callable[[bytes], Any], wanted: Any) -> bytes | None:
+def find_record(source: Source, address: int, kind: int, key_of: Callable[[bytes], Any], key: Any) -> bytes | None:
     """A record by its key, in which the records are ordered; None where there is none. Only what leads to it is read.
 
     Raises `CorruptStructureError`.
     """
     shape, depth, child = read_header(source, address, kind)
-    nodes = Nodes(source, shape)
+    nodes, size = Nodes(source, shape), shape.record_bytes
     while child.record_count:
-        data, below = nodes.read(child, depth)
-        records = cut(data, shape.record_bytes)
-        at = bisect.bisect_left(records, wanted, key=key)
-        if at < len(records) and key(records[at]) == wanted:
-            return records[at]
+        records, below = nodes.read(child, depth)
+        first, last = 0, child.record_count
+        while first < last:
+            middle = (first + last) // 2
+            record = records[middle * size : (middle + 1) * size]
+            found = key_of(record)
+            if found == key:
+                return record
+            first, last = (middle + 1, last) if found < key else (first, middle)
         if not depth:
             break
-        child, depth = below[at], depth - 1
+        child, depth = below[first], depth - 1
     return None
 
 

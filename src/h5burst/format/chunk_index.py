@@ -74,10 +74,13 @@ def find_chunk(
 
     Only the nodes that lead to it are read.
     """
-    coordinates, rank = np.unravel_index(number, _grid(shape, layout.chunks)), len(shape)
+    rank, rest = len(shape), number
+    key = [0] * rank
+    for axis, length in reversed(list(enumerate(_grid(shape, layout.chunks)))):
+        rest, key[axis] = divmod(rest, length)
     unpack = struct.Struct(f"<{rank}Q").unpack
-    wanted = tuple(map(int, coordinates))
-    record = find_record(source, layout.address, 11 if filtered else 10, lambda data: unpack(data[-8 * rank :]), wanted)
+    kind = 11 if filtered else 10
+    record = find_record(source, layout.address, kind, lambda data: unpack(data[-8 * rank :]), tuple(key))
     if record is None:
         return None
     size, mask, fixed = chunk_bytes, 0, len(record) - 8 * rank
