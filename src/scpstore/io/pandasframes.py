@@ -94,7 +94,8 @@ def _from_series(series: Any, name: str, where: str) -> tuple[pl.Series, PandasD
         values = series.to_numpy(dtype=dtype.numpy_dtype, na_value=dtype.numpy_dtype.type(0))
         return _with_nulls(pl.Series(name, values), missing), {"dtype": str(dtype)}
     column = _from_objects(series, name, where, missing)
-    return column, {"dtype": str(dtype)} if title == "StringDtype" or column.dtype != pl.String else {}
+    is_text = title != "StringDtype" and column.dtype == pl.String and not (len(missing) and missing.all())
+    return column, {} if is_text else {"dtype": str(dtype)}
 
 
 def _from_objects(series: Any, name: str, where: str, missing: np.ndarray[Any, Any]) -> pl.Series:
@@ -124,7 +125,7 @@ def _with_nulls(series: pl.Series, missing: np.ndarray[Any, Any]) -> pl.Series:
 
 
 def _from_categories(series: Any, name: str, where: str) -> tuple[pl.Series, PandasDtypes]:
-    """Text categories become an `Enum`; others stay what they are, and the categories are remembered."""
+    """Text categories become an `Enum`, none at all text without values; of others the categories are remembered."""
     categories = series.dtype.categories
     codes = series.cat.codes.to_numpy()
     ordered = {"ordered": True} if series.dtype.ordered else {}
@@ -132,7 +133,8 @@ def _from_categories(series: Any, name: str, where: str) -> tuple[pl.Series, Pan
         texts = [None if code < 0 else categories[code] for code in codes.tolist()]
         usual = type(categories)(list(categories)).dtype == categories.dtype  # as pandas of this version makes them
         dtype = {} if usual else {"categories_dtype": str(categories.dtype)}
-        return pl.Series(name, texts, dtype=pl.Enum(list(categories))), {**dtype, **ordered}
+        is_text = len(texts) > 0 and len(categories) == 0 and usual and not ordered  # as `_texts` makes it
+        return pl.Series(name, texts, dtype=pl.String if is_text else pl.Enum(list(categories))), {**dtype, **ordered}
     try:
         categories_, _ = _from_series(categories.to_series(), "categories", where)
     except ValidationError as error:
@@ -249,14 +251,23 @@ def _to_values(series: pl.Series, where: str) -> Any:
     if isinstance(dtype, (pl.Datetime, pl.Duration)):
         return _to_times(series, nulls)
     if isinstance(dtype, pl.String):
-        return object_array(series.to_list())
+        return _texts(series)
     return _as_text(series, where)
+
+
+def _texts(series: pl.Series) -> Any:
+    """Text as objects; without any value as categories, because anndata writes no objects that are all None."""
+    import pandas as pd
+
+    if len(series) and series.null_count() == len(series):
+        return pd.Categorical([None] * len(series), categories=pd.Index([], dtype=object))
+    return object_array(series.to_list())
 
 
 def _as_text(series: pl.Series, where: str) -> Any:
     warnings.warn(f"{where} column {series.name!r} of dtype {series.dtype} becomes text", UserWarning, stacklevel=5)
     texts = series.cast(pl.String) if isinstance(series.dtype, pl.Date) else to_storage(series).cast(pl.String)
-    return object_array(texts.to_list())
+    return _texts(texts)
 
 
 def _to_times(series: pl.Series, nulls: np.ndarray[Any, Any]) -> Any:
