@@ -87,6 +87,41 @@ def test_what_is_refused(tmp_path: Path, text: str, message: str) -> None:
         read_mztab(made(tmp_path, text))
 
 
+OF_GROUPS = "\t".join(["PRH", "accession", "ambiguity_members", *OF_PROTEINS[:2], "opt_global_result_type"])
+OF_GROUPS += """
+PRT\tP1\tnull\tnull\tnull\tprotein_details
+PRT\tP2\tnull\tnull\tnull\tprotein_details
+PRT\tP3\tnull\tnull\tnull\tprotein_details
+PRT\tP1\tP1\t1.5\tnull\tsingle_protein
+PRT\tP2\tP2,P3\t2\t3\tindistinguishable_protein_group
+PRT\tP1\tP1,P2,P3\tnull\tnull\tgeneral_protein_group
+"""
+
+
+def test_groups_of_openms_are_features_and_its_rows_about_each_protein_are_none(tmp_path: Path) -> None:
+    path = made(tmp_path, METADATA + OF_GROUPS + "PEH\tsequence\tpeptide_abundance_study_variable[1]\nPEP\tAAK\t5\n")
+    with pytest.warns(UserWarning, match="peptides are not read: they have study variables alone"):
+        container = read_mztab(path)
+    proteins = container.assays["proteins"]
+    assert proteins.feature_ids.to_list() == ["P1", "P2"]
+    assert proteins.var["ambiguity_members"].to_list() == ["P1", "P2,P3"]
+    np.testing.assert_array_equal(proteins.layers["abundance"].X, [[1.5, 2], [np.nan, 3]])
+    described = OF_GROUPS.replace("P1\tnull\tnull\tnull\tprotein", "P1\tnull\t7\tnull\tprotein")
+    with pytest.raises(IOFormatError, match="'P1' appears more than once"):  # a quantity is left out nowhere
+        read_mztab(made(tmp_path, METADATA + described))
+
+
+def test_abundances_that_are_all_null_are_told(tmp_path: Path) -> None:
+    nothing = "".join(
+        line for line in OF_GROUPS.splitlines(keepends=True) if "single" not in line and "indist" not in line
+    )
+    with pytest.raises(IOFormatError, match="has abundances of assays that are all null"):
+        read_mztab(made(tmp_path, METADATA + nothing))
+    with pytest.warns(UserWarning, match="proteins are not read: they have abundances of assays that are all null"):
+        container = read_mztab(made(tmp_path, METADATA + nothing + PEPTIDES))
+    assert list(container.assays) == ["precursors"]
+
+
 def test_the_command_converts_it(tmp_path: Path) -> None:
     found = read_any(made(tmp_path, METADATA + PROTEINS))
     np.testing.assert_array_equal(found.assays["proteins"].layers["abundance"].X, [[10.5, np.nan], [0, 2000]])

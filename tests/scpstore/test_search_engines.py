@@ -469,8 +469,9 @@ MIXED = {  # a matrix with numbers that are no run's, and which those are
     "diann": ("Protein.Group|Genes|PG.Future|D:\\x\\a.raw|D:\\x\\b.raw", "P1|G|7|1|2", "PG.Future"),
     "diann, runs without suffix": ("Precursor.Id|Precursor.Mz|RT|a|b", "AAK2|7|8|1|2", "Precursor.Mz, RT"),
     "sage": ("peptide|charge|proteins|q_value|retention_time|a.mzML|b.mzML", "AAK|2|P1|0|7|1|2", "retention_time"),
-    "alphadia": ("precursor.mod_seq_charge_hash|precursor.mz|pg.proteins|a|b", "5|7|P1|1|2", "precursor.mz"),
+    "alphadia": ("precursor.mod_seq_charge_hash|precursor.mz|pg.name|a|b", "5|7|P1|1|2", "precursor.mz"),
     "alphadia, proteins": ("pg|n_peptides|a|b", "P1|7|1|2", "n_peptides"),
+    "alphadia 2, proteins": ("pg.name|pg.n_peptides|a|b", "P1|7|1|2", "pg.n_peptides"),
 }
 
 
@@ -548,7 +549,7 @@ def test_matrices_of_alphadia(tmp_path: Path) -> None:
 def test_precursors_of_alphadia(tmp_path: Path, newer: bool) -> None:
     """The `intensity` of 1.x is that of the protein group."""
     old = "run|mod_seq_charge_hash|pg|qval|pg_qval|intensity|genes|decoy|sequence|charge|sum_b_ion_intensity"
-    new = "raw.name|precursor.mod_seq_charge_hash|pg.proteins|precursor.qval|pg.qval|pg.intensity|pg.genes|precursor.decoy|precursor.sequence|precursor.charge|precursor.intensity"
+    new = "raw.name|precursor.mod_seq_charge_hash|pg.name|precursor.qval|pg.qval|pg.intensity|pg.genes|precursor.decoy|precursor.sequence|precursor.charge|precursor.intensity"
     rows = [
         "a|11|P1|0.001|0.001|50|G|0|AAK|2|5",
         "a|12|P1|0.5|0.001|50|G|0|CCK|2|6",
@@ -563,6 +564,18 @@ def test_precursors_of_alphadia(tmp_path: Path, newer: bool) -> None:
     assert codes(container, "precursors", layer, MaskCode.FILTERED) == {("a", "12")}
     if not newer:
         assert list(read_report(tmp_path / "precursors.tsv").assays) == ["proteins"]
+
+
+def test_groups_of_alphadia_2(tmp_path: Path) -> None:
+    """A group is `pg.name`; `pg.proteins` are all proteins that a precursor may be of."""
+    header = "raw.name|precursor.mod_seq_charge_hash|pg.name|pg.proteins|pg.genes|pg.intensity|precursor.intensity"
+    rows = ["a|11|P1|P1;P2|G|50|5", "a|12|P1|P1|G|50|6"]
+    container = read_report(write(tmp_path / "precursors.tsv", header, *rows))
+    assert values(container, "proteins", "pg.intensity") == {("a", "P1"): 50}
+    assert container.links[0].linkage.rows() == [("11", "P1"), ("12", "P1")]
+    assert container.assays["precursors"].var["pg.proteins"].to_list() == ["P1;P2", "P1"]
+    matrix = read_report(write(tmp_path / "pg.matrix.tsv", "pg.name|a|b", "P1|50|0"))
+    assert values(matrix, "proteins", "intensity") == {("a", "P1"): 50}
 
 
 DISCOVERER = (

@@ -55,7 +55,7 @@ _KINDS: tuple[tuple[str, Callable[[Names], bool]], ...] = (
     (SAGE_SPECTRA, _has("peptide", "scannr", "filename")),
     (SAGE, _has("peptide", "proteins", "q_value")),
     (ALPHADIA_PRECURSORS, lambda names: bool({"run", "raw.name"} & names) and _is_alphadia(names)),
-    (ALPHADIA, lambda names: _is_alphadia(names) or "pg" in names),
+    (ALPHADIA, lambda names: _is_alphadia(names) or bool({"pg", "pg.name"} & names)),
     (DISCOVERER, lambda names: bool({"Accession", "Annotated Sequence"} & names)
      and any(name.startswith(("Abundance:", "Abundance F", "Abundances (", "Abundances N")) for name in names)),
     (FRAGPIPE, _has(*OF_TMT_REPORT)),

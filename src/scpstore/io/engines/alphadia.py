@@ -33,9 +33,9 @@ from scpstore.io.report_kinds import ALPHADIA, ALPHADIA_PRECURSORS
 
 # Columns of 2.x by those of 1.x, whose `intensity` is that of the protein group.
 _NEWER = {
-    "run": "raw.name", "mod_seq_charge_hash": "precursor.mod_seq_charge_hash", "pg": "pg.proteins",
+    "run": "raw.name", "mod_seq_charge_hash": "precursor.mod_seq_charge_hash", "pg": "pg.name",
     "qval": "precursor.qval",
-    "pg_qval": "pg.qval", "intensity": "pg.intensity", "genes": "pg.genes", "proteins": "precursor.proteins",
+    "pg_qval": "pg.qval", "intensity": "pg.intensity", "genes": "pg.genes", "proteins": "pg.proteins",
     "decoy": "precursor.decoy", "sequence": "precursor.sequence", "mods": "precursor.mods",
     "mod_sites": "precursor.mod_sites", "charge": "precursor.charge", "channel": "precursor.channel",
 }  # fmt: skip

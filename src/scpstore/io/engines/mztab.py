@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _VARIABLE = re.compile(r"(?:protein|peptide|smallmolecule)_abundance_study_varia
 _OF_ASSAY = re.compile(r"assay\[(\d+)\]-(ms_run_ref|quantification_reagent|sample_ref)")
 _LOCATION = re.compile(r"ms_run\[(\d+)\]-location")
 _ROWS_OF = {"PRH": "PRT", "PEH": "PEP"}
+# OpenMS: a protein that is in a group has rows about itself besides, and in groups of groups; quantities are of groups.
+_RESULT, _DESCRIBING = "opt_global_result_type", ("protein_details", "general_protein_group")
 _ANNOTATIONS = {
     "PRH": ("description", "taxid", "species", "database", "ambiguity_members", "protein_coverage"),
     "PEH": ("sequence", "modifications", "charge", "accession", "unique"),
@@ -52,7 +55,8 @@ def read_mztab(path: PathLike, cells: PathLike | None = None) -> ScpContainer:
     r"""A container from an mzTab file of proteomics: the layer "abundance" of its proteins and peptides.
 
     A sample is an assay (`assay[1]`), which of labelled runs is a channel; `obs` says its run, reagent and sample.
-    Study variables are means of several assays, and no samples. "null" is missing; 0 stays 0.
+    Study variables are means of several assays, and no samples. "null" is missing; 0 stays 0. Rows in which OpenMS only
+    describes a protein of a group (`protein_details`) are no features.
 
     Parameters
     ----------
@@ -92,11 +96,20 @@ def read_mztab(path: PathLike, cells: PathLike | None = None) -> ScpContainer:
         raise IOFormatError(
             f"{file} is mzTab of small molecules (mzTab-M), which is not read: only that of proteomics is"
         )
-    assays = [part for header in ("PEH", "PRH") if (part := _assay(file, sections, header)) is not None]
+    parts = {header: _assay(file, sections, header) for header in ("PEH", "PRH")}
+    lacking = {
+        header: _what_there_is(sections.headers[header])
+        for header in ("PEH", "PRH")
+        if not parts[header] and header in sections.headers
+    }
+    assays = [part for part in parts.values() if part is not None]
     if not assays:
-        columns = [name for names in sections.headers.values() for name in names]
-        content = "study variables alone" if any(map(_VARIABLE.fullmatch, columns)) else "no abundances"
+        content = next((each for each in lacking.values() if each), "no abundances")
         raise IOFormatError(f"{file} has {content}: expected protein_abundance_assay[1] or peptide_abundance_assay[1]")
+    for header, content in lacking.items():
+        if content:
+            message = f"{file}: {'peptides' if header == 'PEH' else 'proteins'} are not read: they have {content}"
+            warnings.warn(message, UserWarning, stacklevel=2)
     return container_of(file, MZTAB, assays, Request(cells), obs=_samples(sections.metadata))
 
 
@@ -122,6 +135,13 @@ def _sections(path: Path) -> _Sections:
     return sections
 
 
+def _what_there_is(columns: list[str]) -> str:
+    """What a section has that has no abundances of assays; empty: nothing about them."""
+    if any(map(_ABUNDANCE.fullmatch, columns)):
+        return "abundances of assays that are all null"
+    return "study variables alone" if any(map(_VARIABLE.fullmatch, columns)) else ""
+
+
 def _assay(path: Path, sections: _Sections, header: str) -> tuple[Level, Matrices] | None:
     names = sections.headers.get(header, [])
     runs = {f"assay[{match[2]}]": name for name in names if (match := _ABUNDANCE.fullmatch(name))}
@@ -136,6 +156,11 @@ def _assay(path: Path, sections: _Sections, header: str) -> tuple[Level, Matrice
     if needed not in names:
         raise IOFormatError(f"{path}: {header} has no column {needed!r}")
     frame = frame.with_columns(_numbers(path, frame, name) for name in runs.values())
+    has_number = pl.any_horizontal(pl.col(name).is_not_null() for name in runs.values())
+    if _RESULT in names:
+        frame = frame.filter(has_number | ~pl.col(_RESULT).is_in(_DESCRIBING).fill_null(False))
+    if not frame.select(has_number.any()).item():
+        return None
     has_charge = "charge" in names and frame["charge"].null_count() < frame.height
     key = "accession" if header == "PRH" else _PEPTIDE
     if header == "PEH":
