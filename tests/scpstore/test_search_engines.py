@@ -157,6 +157,19 @@ def test_spectra_and_features_of_maxquant_are_refused(tmp_path: Path, name: str,
             read(path)
 
 
+def test_protein_groups_with_some_columns_alone(tmp_path: Path) -> None:
+    """As R and peers write what they keep of proteinGroups.txt: an unnamed column of row numbers, no majority IDs."""
+    header = "|Protein IDs|Gene names|LFQ intensity a|LFQ intensity b|Only identified by site|Reverse"
+    container = read_report(write(tmp_path / "proteinGroups.txt", header, "0|P1;P2|G|5|0.0|+|"))
+    assert values(container, "proteins", "LFQ intensity") == {("a", "P1;P2"): 5}
+    assert container.sample_ids.to_list() == ["a", "b"]
+    assert container.assays["proteins"].var["by_site"].to_list() == [True]
+    long = ";".join(f"P{number}" for number in range(9999))  # as a spreadsheet cuts it, twice
+    with pytest.raises(IOFormatError, match="'P0;P1.*'… appears more than once") as error:
+        read_report(write(tmp_path / "proteinGroups.txt", header, f"0|{long}||1|2||", f"1|{long}||1|2||"))
+    assert len(str(error.value)) < 300
+
+
 def test_peptides_of_maxquant(tmp_path: Path) -> None:
     header = "Sequence|Proteins|Leading razor protein|Experiment a|Intensity|Intensity a|Intensity b|Reverse|Score|MS/MS Count a"
     path = write(tmp_path / "peptides.txt", header, "AAK|P1;P2|P1|3|5|5|0||9.5|7", "CCR|P3|P3|1|6|0|6|+|8.5|0")
@@ -303,7 +316,7 @@ def test_a_quantity_of_zero_stays_in_diann(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- Spectronaut
 
 
-@pytest.mark.parametrize("sequence", ["EG.ModifiedSequence", "FG.LabeledSequence"])
+@pytest.mark.parametrize("sequence", ["EG.ModifiedSequence", "FG.LabeledSequence", "EG.ModifiedPeptide"])
 def test_a_schema_without_ids_of_precursors(tmp_path: Path, sequence: str) -> None:
     header = f"R.FileName|PG.ProteinGroups|PG.Quantity|PG.Qvalue|{sequence}|FG.Charge|FG.Quantity|EG.Qvalue|EG.IsDecoy|F.FrgIon"
     rows = ["a|P1|5|0,001|_AAK_|2|1,5|0,001|False|y1", "a|P1|5|0,001|_AAK_|2|1,5|0,001|False|y2",
@@ -318,6 +331,25 @@ def test_a_schema_without_ids_of_precursors(tmp_path: Path, sequence: str) -> No
     rows[1] = rows[1].replace("1,5", "1,6")
     with pytest.raises(IOFormatError, match=r"'_AAK_\.2' of run 'a' appears with different quantities"):
         read_spectronaut(write(tmp_path / "r.tsv", header, *rows))
+
+
+def test_labels_of_runs_and_ids_of_fragment_groups(tmp_path: Path) -> None:
+    """What peers export: R.Label in place of R.FileName, FG.Id in place of sequence and charge."""
+    rows = ["d/a.raw|P1|10|_AAK_.2|5", "d/b.raw|P1|11|_AAK_.2|6"]
+    header = "R.Label|PG.ProteinGroups|PG.Quantity|FG.Id|FG.Quantity"
+    container = read_report(write(tmp_path / "r.tsv", header, *rows))
+    assert values(container, "proteins", "PG.Quantity") == {("a", "P1"): 10, ("b", "P1"): 11}
+    assert values(container, "precursors", "FG.Quantity") == {("a", "_AAK_.2"): 5, ("b", "_AAK_.2"): 6}
+    parts = read_report(tmp_path / "r.tsv", out=tmp_path / "r.h5")
+    assert parts.sample_ids.to_list() == ["a", "b"]
+
+
+def test_fragments_alone_are_refused(tmp_path: Path) -> None:
+    header = "R.Label|PG.ProteinGroups|EG.ModifiedSequence|FG.Charge|F.FrgIon|F.PeakArea"
+    with pytest.raises(
+        IOFormatError, match=r"has quantities of fragments alone \(F\.PeakArea\): export EG\.PrecursorId"
+    ):
+        read_report(write(tmp_path / "r.tsv", header, "a.raw|P1|_AAK_|2|y1|5"))
 
 
 def test_accessions_where_a_schema_lacks_groups(tmp_path: Path) -> None:
@@ -338,9 +370,9 @@ def test_quantities_without_their_ids_are_told(tmp_path: Path) -> None:
 
 
 def test_quantities_of_sites_are_told(tmp_path: Path) -> None:
-    header = "R.FileName|PG.ProteinGroups|PG.Quantity|PTM.CollapseKey|PTM.Quantity"
-    with pytest.warns(UserWarning, match="quantities without the IDs of their features are not read: PTM.Quantity"):
-        read_spectronaut(write(tmp_path / "sites.tsv", header, "a|P1|5|P1_S3_M1|4", "a|P1|5|P1_S8_M1|6"))
+    header = "R.FileName|PG.ProteinGroups|PG.Quantity|PTM.SiteLocation|PTM.Quantity"
+    with pytest.warns(UserWarning, match=r"their features are not read: PTM\.Quantity$"):
+        read_spectronaut(write(tmp_path / "sites.tsv", header, "a|P1|5|3|4", "a|P1|5|8|6"))
 
 
 def test_columns_of_a_pivoted_report_on_request(tmp_path: Path) -> None:
@@ -416,7 +448,7 @@ def test_isobaric_labels_of_fragpipe(tmp_path: Path) -> None:
     with pytest.raises(IOFormatError, match=r"channels of TMT \('set1 126 Abundance', …\): read abundance_"):
         read_report(write(tmp_path / "combined_protein.tsv", channels, "sp|P1|1|2|3|4"))
     one = "Protein|Protein ID|Total Spectral Count|Unique Spectral Count|Razor Spectral Count|Total Intensity|Razor Intensity"
-    with pytest.raises(IOFormatError, match="expected columns such as 'run Intensity'"):
+    with pytest.raises(IOFormatError, match="is FragPipe's table of one experiment: read combined_protein"):
         read_report(write(tmp_path / "protein.tsv", one, "sp|P1|3|2|3|30|30"))
 
 
@@ -445,8 +477,37 @@ def test_labels_of_fragpipe_are_layers(tmp_path: Path) -> None:
     assert codes(container, "precursors", "Light Intensity", MaskCode.MBR) == set()
     assert codes(container, "precursors", "Heavy Intensity", MaskCode.MBR) == {("a", "AAK.2")}
     one = header.replace("a Light", "Light").replace("a Heavy", "Heavy").replace("a Log2", "Log2")
-    with pytest.raises(IOFormatError, match="expected columns such as 'run Intensity'"):
+    with pytest.raises(IOFormatError, match="is FragPipe's table of one experiment"):
         read_fragpipe(write(tmp_path / "ion_label_quant.tsv", one, "AAK|AAK|2|P1|10|20|0|MBR"))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Peptide Sequence|Modified Sequence|Prev AA|Next AA|M/Z|Charge|Spectral Count|Intensity|Protein|Protein ID",
+        "Peptide|Prev AA|Next AA|Charges|Probability|Spectral Count|Intensity|Protein|Protein ID",
+        "Spectrum|Spectrum File|Peptide|Modified Peptide|Prev AA|Next AA|Charge|Intensity|Protein|Protein ID",
+    ],
+)
+def test_tables_of_one_experiment_of_fragpipe_are_refused(tmp_path: Path, header: str) -> None:
+    """ion.tsv, peptide.tsv, psm.tsv."""
+    with pytest.raises(IOFormatError, match="is FragPipe's table of one experiment"):
+        read_report(write(tmp_path / "t.tsv", header, "|".join("1" for _ in header.split("|"))))
+
+
+def test_unknown_quantities_of_fragpipe_are_layers(tmp_path: Path) -> None:
+    """picked_group_fdr adds iBAQ; a count whose sample has another name than the intensity is told."""
+    header = (
+        "Protein|Protein ID|a Spectral Count|b Spectral Count|a Intensity|b Intensity|a iBAQ Intensity|b iBAQ Intensity"
+    )
+    container = read_report(write(tmp_path / "combined_protein.tsv", header, "sp|P1|1|2|3|4|5|0"))
+    assert container.sample_ids.to_list() == ["a", "b"]
+    assert container.list_layers("proteins") == ["Spectral Count", "Intensity", "iBAQ Intensity"]
+    assert values(container, "proteins", "iBAQ Intensity") == {("a", "sp"): 5}
+    with pytest.warns(
+        UserWarning, match="samples lack columns that others have, .* no a Spectral Count, a_1 Intensity"
+    ):
+        read_report(write(tmp_path / "x.tsv", "Protein|Protein ID|a_1 Spectral Count|a Intensity", "sp|P1|1|2"))
 
 
 def test_ions_at_several_voltages(tmp_path: Path) -> None:

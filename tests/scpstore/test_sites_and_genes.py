@@ -126,6 +126,30 @@ def test_peptides_by_modification_are_refused(tmp_path: Path) -> None:
             read(path)
 
 
+# ---------------------------------------------------------------- Spectronaut
+
+
+def test_sites_of_spectronaut(tmp_path: Path) -> None:
+    """A row a run and site; the quantities of a protein repeat. Long and pivoted."""
+    header = "R.FileName|PG.ProteinGroups|PG.Quantity|PTM.CollapseKey|PTM.SiteAA|PTM.SiteProbability|PTM.Quantity"
+    rows = ["a|P1|50|P1_S3_M1|S|0.99|4", "a|P1|50|P1_S8_M1|S|0.8|Filtered", "b|P1|60|P1_S3_M1|S|0.9|6"]
+    container = read_report(write(tmp_path / "sites.tsv", header, *rows), layers=["PTM.SiteProbability"])
+    assert values(container, "sites", "PTM.Quantity") == {("a", "P1_S3_M1"): 4, ("b", "P1_S3_M1"): 6}
+    assert values(container, "sites", "PTM.SiteProbability")["a", "P1_S8_M1"] == 0.8
+    assert values(container, "proteins", "PG.Quantity") == {("a", "P1"): 50, ("b", "P1"): 60}
+    assert container.assays["sites"].var["PTM.SiteAA"].to_list() == ["S", "S"]
+    (link,) = container.links
+    assert (link.source_assay, link.target_assay) == ("sites", "proteins")
+    assert link.linkage.rows() == [("P1_S3_M1", "P1"), ("P1_S8_M1", "P1")]
+    with pytest.raises(IOFormatError, match=r"'P1_S3_M1' of run 'a' appears with different quantities"):
+        read_report(write(tmp_path / "sites.tsv", header, *rows, rows[0].replace("|4", "|5")))
+    of_runs = "[1] a.raw.PTM.Quantity|[2] b.raw.PTM.Quantity|[1] a.raw.PG.Quantity|[2] b.raw.PG.Quantity"
+    pivoted = ["P1|P1_S3_M1|4|6|50|60", "P1|P1_S8_M1|Filtered|NaN|50|60"]
+    wide = read_report(write(tmp_path / "p.tsv", f"PG.ProteinGroups|PTM.CollapseKey|{of_runs}", *pivoted))
+    for assay, layer in (("sites", "PTM.Quantity"), ("proteins", "PG.Quantity")):
+        assert values(wide, assay, layer) == values(container, assay, layer)
+
+
 # ---------------------------------------------------------------- FragPipe
 
 

@@ -34,6 +34,11 @@ def _ends(columns: Names, *suffixes: str) -> bool:
     return any(name.endswith(suffixes) for name in columns)
 
 
+def _has_intensities(columns: Names) -> bool:
+    """Whether there are quantities as MaxQuant names them, of an experiment each."""
+    return any(name.startswith(("Intensity ", "LFQ intensity ", "iBAQ ", "Reporter intensity ")) for name in columns)
+
+
 # What evidence.txt has, and allPeptides.txt, which has points of peaks as well, lacks.
 _OF_EVIDENCE = frozenset(
     {"Leading razor protein", "Leading Razor Protein", "Leading proteins", "Leading Proteins", "Peptide ID"}
@@ -44,13 +49,15 @@ _KINDS: tuple[tuple[str, Callable[[Names], bool]], ...] = (
     (DIANN, _any("Precursor.Id", "Protein.Group")),
     (DIANN, lambda names: OF_GENES in names and _are_runs(names - {OF_GENES} - NO_GENE_RUNS)),
     (DIANN_PHOSPHOSITES, _has("Protein", "Residue", "Site")),
-    (SPECTRONAUT, _any("R.FileName", "PG.ProteinGroups", "PG.ProteinAccessions", "EG.PrecursorId")),
+    (SPECTRONAUT, _any("R.FileName", "R.Label", "PG.ProteinGroups", "PG.ProteinAccessions", "EG.PrecursorId",
+                       "PTM.CollapseKey")),
     (MAXQUANT_OTHER, _has("Raw file", "Scan number")),
     (MAXQUANT_OTHER, lambda names: {"Raw file", "Number of data points"} <= names and not names & _OF_EVIDENCE),
     (MAXQUANT_SITES, _has("Positions within proteins", "Localization prob")),
     (MAXQUANT_FORMS, _has("Sequence", "Modifications", "Mass Fractional Part")),
     (MAXQUANT_EVIDENCE, _has("Modified sequence", "Raw file", "Charge")),
     (MAXQUANT, _has("Protein IDs", "Majority protein IDs")),
+    (MAXQUANT, lambda names: "Protein IDs" in names and "Sequence" not in names and _has_intensities(names)),
     (MAXQUANT_PEPTIDES, _has("Sequence", "Leading razor protein")),
     (SAGE_SPECTRA, _has("peptide", "scannr", "filename")),
     (SAGE, _has("peptide", "proteins", "q_value")),
@@ -62,6 +69,7 @@ _KINDS: tuple[tuple[str, Callable[[Names], bool]], ...] = (
     (FRAGPIPE, lambda names: bool({"Protein ID", "Peptide Sequence", "Index"} & names)
      and _ends(names, " Spectral Count", " Intensity")),
     (FRAGPIPE, lambda names: "Sequence" in names and _ends(names, " Spectral Count")),
+    (FRAGPIPE, _has("Prev AA", "Next AA")),  # of one experiment
 )  # fmt: skip
 
 

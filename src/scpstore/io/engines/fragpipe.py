@@ -7,6 +7,7 @@ Columns as fragpipe.nesvilab.org/docs/tutorial_fragpipe_outputs.html describes t
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +43,8 @@ _MEASURED = re.compile(  # the shortest sample, so the longest name of what is m
 _ION = ("Modified Sequence", "Charge", "Compensation Voltage")
 _TOTALS = ("Combined", "Summarized", "Total", "Unique", "Razor", "Best")  # no samples
 _OF_REPORT = ("abundance", "ratio")
+# Of protein.tsv, ion.tsv, peptide.tsv, psm.tsv, and of one with labels.
+_OF_ONE = frozenset({"Intensity", "Spectral Count", "Total Spectral Count", "Spectrum", "Light Intensity"})
 _CODES = {"MBR": MaskCode.MBR}  # of Match Type; "MS/MS" is valid, "unmatched" absent
 
 
@@ -104,6 +107,9 @@ def read_fragpipe(
     if channels:
         some = f"channels of TMT ({channels[0]!r}, …)"
         raise IOFormatError(f"{table.path} has {some}: read abundance_*.tsv of tmt-report")
+    if not columns and _OF_ONE & set(table.columns):
+        message = f"{table.path} is FragPipe's table of one experiment: read combined_protein.tsv, combined_ion.tsv, …"
+        raise IOFormatError(message)
     if not columns:
         raise not_a_report(table, "FragPipe", "columns such as 'run Intensity' or 'run Spectral Count'")
     request = Request(cells, None, layers, annotations or ())
@@ -140,8 +146,39 @@ def _columns(table: Table) -> tuple[dict[str, dict[str, str]], dict[str, dict[st
             fixed.append(name)
         else:
             columns.setdefault(match["layer"], {})[match["sample"]] = name
+    columns = _without_unknown_layers(columns)
     texts = {layer: columns.pop(layer) for layer in list(columns) if layer.endswith(_TEXTS)}
+    _warn_of_lacking_columns(table, columns)
     return columns, texts, fixed
+
+
+def _without_unknown_layers(columns: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """A quantity of an unknown name as a layer of the sample that it is of: `a iBAQ Intensity` is no sample "a iBAQ".
+
+    Names of experiments hold no spaces, by the rules of FragPipe.
+    """
+    samples = {sample for by_run in columns.values() for sample in by_run}
+    named: dict[str, dict[str, str]] = {}
+    for layer, by_run in columns.items():
+        for sample, column in by_run.items():
+            owner = next((each for each in _starts(sample) if each in samples), sample)
+            more = sample[len(owner) + 1 :]
+            named.setdefault(f"{more} {layer}" if more else layer, {})[owner] = column
+    return named
+
+
+def _starts(sample: str) -> list[str]:
+    """What stands before each space of a name."""
+    return [sample[:place] for place, letter in enumerate(sample) if letter == " "]
+
+
+def _warn_of_lacking_columns(table: Table, columns: dict[str, dict[str, str]]) -> None:
+    samples = list(dict.fromkeys(sample for by_run in columns.values() for sample in by_run))
+    lacking = [f"{sample} {layer}" for layer, by_run in columns.items() for sample in samples if sample not in by_run]
+    if lacking:
+        some = ", ".join(lacking[:4]) + (", …" if len(lacking) > 4 else "")
+        message = f"{table.path}: samples lack columns that others have, and may be the same: no {some}"
+        warnings.warn(message, UserWarning, stacklevel=4)
 
 
 def _of_tmt_report(table: Table) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]], list[str]]:

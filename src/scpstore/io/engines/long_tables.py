@@ -107,6 +107,11 @@ class Matrices:
         return layers
 
 
+def shown(feature: str) -> str:
+    """An ID as a message shows it: groups of proteins may have thousands."""
+    return repr(feature) if len(feature) <= 80 else f"{feature[:80]!r}…"
+
+
 def from_long(path: Path, frame: pl.DataFrame, run: str, level: Level) -> Matrices:
     """One row a run and feature (and more of them, if they agree) as matrices.
 
@@ -121,7 +126,7 @@ def from_long(path: Path, frame: pl.DataFrame, run: str, level: Level) -> Matric
     if repeated.any():
         row = numbers.filter(repeated).row(0)
         problem = "appears more than once" if level.every_row else "appears with different quantities"
-        raise IOFormatError(f"{path}: {level.feature} {row[1]!r} of run {row[0]!r} {problem}")
+        raise IOFormatError(f"{path}: {level.feature} {shown(row[1])} of run {row[0]!r} {problem}")
     rows = numbers.get_column(run).replace_strict(dict(zip(runs, range(len(runs)), strict=True))).to_numpy()
     places = dict(zip(features, range(len(features)), strict=True))
     columns = numbers.get_column(level.feature).replace_strict(places).to_numpy()
@@ -164,7 +169,7 @@ def from_wide(
     twice = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
     if twice.len():
         problem = "more than once" if every_row else "with different quantities"
-        raise IOFormatError(f"{path}: {feature} {twice[0]!r} appears {problem}")
+        raise IOFormatError(f"{path}: {feature} {shown(twice[0])} appears {problem}")
     runs = list(dict.fromkeys(run for by_run in columns.values() for run in by_run))
     var = pl.DataFrame({INDEX: ids, **{n: frame.get_column(n) for n in annotations if n != feature}})
     matrices = Matrices(runs, ids.to_list(), var=var)
