@@ -165,7 +165,7 @@ def test_protein_groups_with_some_columns_alone(tmp_path: Path) -> None:
     assert container.sample_ids.to_list() == ["a", "b"]
     assert container.assays["proteins"].var["by_site"].to_list() == [True]
     long = ";".join(f"P{number}" for number in range(9999))  # as a spreadsheet cuts it, twice
-    with pytest.raises(IOFormatError, match="'P0;P1.*'… appears more than once") as error:
+    with pytest.raises(IOFormatError, match=r"'P0;P1.*'… appears more than once") as error:
         read_report(write(tmp_path / "proteinGroups.txt", header, f"0|{long}||1|2||", f"1|{long}||1|2||"))
     assert len(str(error.value)) < 300
 
@@ -306,6 +306,27 @@ def test_any_q_value_and_column_on_request(tmp_path: Path) -> None:
     for wrong in ({"q_value": {"No.Q": 0.1}}, {"layers": ["No.Q"]}, {"annotations": ["No.Q"]}):
         with pytest.raises(ValidationError, match=r"has no column 'No\.Q'"):
             read_diann(path, **wrong)
+
+
+def test_rows_of_a_group_that_differ_in_what_is_of_their_library_entry(tmp_path: Path) -> None:
+    """DIA-NN's Lib.PG.Q.Value is of a precursor's entry in the library; Genes.MaxLFQ.Unique is empty if it is shared."""
+    header = "Run|Protein.Group|Precursor.Id|Precursor.Quantity|PG.MaxLFQ|Lib.PG.Q.Value|Genes.MaxLFQ.Unique"
+    rows = ["r1|P1|AAK2|5|6|0.001|7", "r1|P1|CCK2|4|6|0.05|", "r2|P1|CCK2|4|8|0.05|", "r2|P2|DDK2|4|9|0.002|1"]
+    path = write(tmp_path / "report.tsv", header, *rows)
+    with pytest.warns(
+        UserWarning, match=r"rows of a Protein\.Group differ in Lib\.PG\.Q\.Value \(1 times\): the least counts"
+    ):
+        container = read_diann(path, q_value={"Lib.PG.Q.Value": 0.01}, layers=["Genes.MaxLFQ.Unique"])
+    assert values(container, "proteins", "PG.MaxLFQ") == {("r1", "P1"): 6, ("r2", "P1"): 8, ("r2", "P2"): 9}
+    assert values(container, "proteins", "Lib.PG.Q.Value") == {
+        ("r1", "P1"): 0.001,
+        ("r2", "P1"): 0.05,
+        ("r2", "P2"): 0.002,
+    }
+    assert codes(container, "proteins", "PG.MaxLFQ", MaskCode.FILTERED) == {("r2", "P1")}
+    assert values(container, "proteins", "Genes.MaxLFQ.Unique") == {("r1", "P1"): 7, ("r2", "P2"): 1}
+    with pytest.raises(IOFormatError, match=r"'P1' of run 'r1' appears with different quantities"):
+        read_diann(write(tmp_path / "report.tsv", header, *rows, "r1|P1|EEK2|4|6.5|0.001|7"))
 
 
 def test_a_quantity_of_zero_stays_in_diann(tmp_path: Path) -> None:

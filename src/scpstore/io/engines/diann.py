@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,7 +173,7 @@ def _from_report(table: Table, run: str, request: Request) -> ScpContainer:
     if not present:
         needed = " or ".join(f"{level.feature} with {', '.join(level.quantities)}" for level in _LEVELS)
         raise not_a_report(table, "DIA-NN", needed)
-    if request.q_value is not None and all(level.filter_by is None for level in present):
+    if not isinstance(request.q_value, Mapping) and all(level.filter_by is None for level in present):
         no_threshold(request.q_value, table)
     levels = request.levels(present, table.columns, table.path)
     more = [name for name in (_CHANNEL, _DECOY, _ID, _SEQUENCE) if name in table.columns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -115,13 +116,15 @@ def shown(feature: str) -> str:
 def from_long(path: Path, frame: pl.DataFrame, run: str, level: Level) -> Matrices:
     """One row a run and feature (and more of them, if they agree) as matrices.
 
-    Raises `IOFormatError` that names a run and a feature whose rows repeat or contradict each other.
+    Of rows that repeat a feature a missing value contradicts no other, and the least of its q-values counts, as it does
+    for who filters rows. Raises `IOFormatError` that names a run and a feature whose rows repeat or contradict each
+    other.
     """
     identified = frame.filter(pl.col(run).is_not_null() & pl.col(level.feature).is_not_null())
     runs = identified.get_column(run).unique(maintain_order=True).to_list()
     features = identified.get_column(level.feature).unique(maintain_order=True).to_list()
     numbers = identified.select(run, level.feature, *level.numbers)
-    numbers = numbers if level.every_row else numbers.unique(maintain_order=True)
+    numbers = numbers if level.every_row else _merged(path, numbers.unique(maintain_order=True), run, level)
     repeated = numbers.select(pl.struct(run, level.feature).is_duplicated()).to_series()
     if repeated.any():
         row = numbers.filter(repeated).row(0)
@@ -136,6 +139,25 @@ def from_long(path: Path, frame: pl.DataFrame, run: str, level: Level) -> Matric
         values[rows, columns] = numbers.get_column(name).fill_null(float("nan")).to_numpy()
         matrices.values[name] = values
     return matrices
+
+
+def _merged(path: Path, numbers: pl.DataFrame, run: str, level: Level) -> pl.DataFrame:
+    """One row of those that repeat a run and feature where their quantities agree; the others as they are."""
+    keys = [run, level.feature]
+    repeated = numbers.filter(pl.struct(keys).is_duplicated())
+    if repeated.is_empty():
+        return numbers
+    repeated = repeated.with_columns(pl.col(level.numbers).fill_nan(None))
+    sets = repeated.group_by(keys, maintain_order=True).agg(pl.col(level.numbers).drop_nulls().unique())
+    agree = (pl.col(name).list.len() <= 1 for name in level.numbers if name not in level.q_values)
+    sets = sets.filter(pl.all_horizontal(pl.lit(True), *agree))
+    for name in level.q_values:
+        several = int((sets.get_column(name).list.len() > 1).sum())
+        if several:
+            message = f"{path}: rows of a {level.feature} differ in {name} ({several} times): the least counts"
+            warnings.warn(message, UserWarning, stacklevel=2)
+    merged = sets.select(*keys, *(pl.col(name).list.min() for name in level.numbers))
+    return pl.concat([numbers.join(merged, on=keys, how="anti"), merged])
 
 
 def annotated(frame: pl.DataFrame, level: Level, features: Sequence[str]) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,7 +148,7 @@ def _levels(table: Table, columns: Sequence[str], request: Request, expected: st
     if left:
         message = f"{table.path}: quantities without the IDs of their features are not read: {', '.join(left)}"
         warnings.warn(message, UserWarning, stacklevel=4)
-    if request.q_value is not None and all(level.filter_by is None for level in present):
+    if not isinstance(request.q_value, Mapping) and all(level.filter_by is None for level in present):
         no_threshold(request.q_value, table)
     return request.levels(present, names_known, table.path)
 
