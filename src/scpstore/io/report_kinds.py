@@ -35,7 +35,7 @@ def _ends(columns: Names, *suffixes: str) -> bool:
 
 
 def _has_intensities(columns: Names) -> bool:
-    """Whether there are quantities as MaxQuant names them, of an experiment each."""
+    """True where there are quantities as MaxQuant names them, of an experiment each."""
     return any(name.startswith(("Intensity ", "LFQ intensity ", "iBAQ ", "Reporter intensity ")) for name in columns)
 
 

@@ -168,7 +168,7 @@ def _without_unknown_layers(columns: dict[str, dict[str, str]]) -> dict[str, dic
 
 
 def _starts(sample: str) -> list[str]:
-    """What stands before each space of a name."""
+    """The parts of a name before each of its spaces."""
     return [sample[:place] for place, letter in enumerate(sample) if letter == " "]
 
 

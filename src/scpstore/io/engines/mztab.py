@@ -136,7 +136,7 @@ def _sections(path: Path) -> _Sections:
 
 
 def _what_there_is(columns: list[str]) -> str:
-    """What a section has that has no abundances of assays; empty: nothing about them."""
+    """The content of a section without abundances of assays, in words; empty: nothing is about them."""
     if any(map(_ABUNDANCE.fullmatch, columns)):
         return "abundances of assays that are all null"
     return "study variables alone" if any(map(_VARIABLE.fullmatch, columns)) else ""
