@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from typing import TypeVar
 
 from h5burst.runtime import threads
@@ -52,9 +52,7 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item], count: int)
         while waiting:
             yield waiting.popleft().result()
     finally:
-        for future in waiting:
-            future.cancel()
-        wait(waiting)
+        threads.give_up(waiting)
 
 
 def _submitted(function: Callable[[Item], Result], item: Item) -> Future[Result] | None:

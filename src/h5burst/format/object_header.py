@@ -130,10 +130,7 @@ def _version_2(source: Source, address: int, start: bytes, on_unreadable: OnUnre
     while waiting:
         part_at, skipped, size, part = waiting.pop(0)
         total += size
-        if total > min(_LONGEST, source.size):
-            raise CorruptStructureError(
-                f"the object header at address {address} is too long, or its parts run in a cycle"
-            )
+        _check_length(total, address, source)
         try:
             chunk = source.read_checked(part_at, skipped + size + 4, part)
             if skipped == 4 and chunk[:4] != b"OCHK":
@@ -155,6 +152,11 @@ def _version_2(source: Source, address: int, start: bytes, on_unreadable: OnUnre
             else:
                 header.messages.append(message)
     return header
+
+
+def _check_length(total: int, address: int, source: Source) -> None:
+    if total > min(_LONGEST, source.size):
+        raise CorruptStructureError(f"the object header at address {address} is too long, or its parts run in a cycle")
 
 
 def _messages_2(chunk: bytes, at: int, end: int, framed: int) -> list[Message]:
@@ -179,10 +181,7 @@ def _version_1(source: Source, address: int, start: bytes, on_unreadable: OnUnre
     while waiting:
         part_at, size = waiting.pop(0)
         total += size
-        if total > min(_LONGEST, source.size):
-            raise CorruptStructureError(
-                f"the object header at address {address} is too long, or its parts run in a cycle"
-            )
+        _check_length(total, address, source)
         try:
             chunk, at = source.read(part_at, size), 0
         except CorruptStructureError as error:

@@ -5,6 +5,6 @@ can end, and scripts that draw, sort and turn the pages (`draw.js`, `sheet.js`, 
 writer's business.
 """
 
-from h5burst.page.frame import begin, data_element, end, finite_numbers, head, is_page, may_write, packed
+from h5burst.page.frame import begin, data_element, end, finite_numbers, head, is_page, may_write, packed, table
 
-__all__ = ["begin", "data_element", "end", "finite_numbers", "head", "is_page", "may_write", "packed"]
+__all__ = ["begin", "data_element", "end", "finite_numbers", "head", "is_page", "may_write", "packed", "table"]

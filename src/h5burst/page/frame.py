@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -73,6 +73,17 @@ def may_write(path: Path, generator: str, overwrite: bool) -> None:
     """Raise `FileExistsError` for a file that this command did not write, unless it may be replaced."""
     if path.exists() and not overwrite and not is_page(path, generator):
         raise FileExistsError(f"{path} exists and is not a report: give another output, or overwrite")
+
+
+def table(label: str, heads: Sequence[str], rows: Sequence[str], numeric: Collection[str]) -> str:
+    """A table of rows that are HTML already; the heads of numeric columns stand above their numbers, on the right."""
+    number = ' class="number"'
+    head_cells = "".join(f'<th scope="col"{number if text in numeric else ""}>{escape(text)}</th>' for text in heads)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f"<table><thead><tr>{head_cells}</tr></thead>\n"
+        f"<tbody>{chr(10).join(rows)}</tbody></table></div>"
+    )
 
 
 def packed(values: Any, dtype: str) -> str:

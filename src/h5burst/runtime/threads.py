@@ -9,7 +9,7 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
@@ -227,9 +227,14 @@ def bounded_map(
         while waiting:
             yield waiting.popleft().result()
     finally:
-        for future in waiting:
-            future.cancel()
-        wait(waiting)
+        give_up(waiting)
+
+
+def give_up(waiting: Collection[Future[Any]]) -> None:
+    """Cancel what has not begun, and wait for the rest."""
+    for future in waiting:
+        future.cancel()
+    wait(waiting)
 
 
 def split_evenly(length: int, parts: int) -> list[tuple[int, int]]:

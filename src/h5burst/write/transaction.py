@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from h5burst.codecs import check_codec
-from h5burst.model.errors import CorruptFileError, CorruptStructureError, UnsupportedFeatureError
+from h5burst.model.errors import CorruptFileError, UnsupportedFeatureError, naming_file
 from h5burst.model.source import is_source
 from h5burst.model.tree import Array, Group, Node, Storage, escape_link, path_names
 from h5burst.read.lazy import open_tree
@@ -545,21 +545,14 @@ class Transaction:
         self._file.check_process()
 
 
-class _NamingDamage:
-    """In a `with` block: damage as an error that names the file, what only libhdf5 knows as `NeedsLibhdf5Error`."""
+class _NamingDamage(naming_file):
+    """Also what only libhdf5 knows, as `NeedsLibhdf5Error`."""
 
-    __slots__ = ("_path",)
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
+    __slots__ = ()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, CorruptStructureError):
-            raise CorruptFileError(self._path, str(error)) from error
+        super().__exit__(kind, error, trace)
         if isinstance(error, UnsupportedFeatureError):
             raise NeedsLibhdf5Error(str(error)) from error

@@ -169,12 +169,10 @@ def _page(title: str, rows: list[Row], renewed_s: int | None) -> str:
     more = list(dict.fromkeys(name for row in rows for name in row.key_figures))
     names = (*COLUMNS, *(name.replace("_", " ") for name in more), "what was said")
     numbers = {*COLUMNS[2:], *(name.replace("_", " ") for name in more)}
-    heads = "".join(f'<th scope="col"{NUMBER if name in numbers else ""}>{escape(name)}</th>' for name in names)
     return (
         f"{page.head(title, GENERATOR, renewed_s)}<body>"
         f"<header><h1>{escape(title)}: {len(rows)} recording{'s' if len(rows) != 1 else ''}</h1></header>\n"
-        f'<main><div class="scroll" tabindex="0" role="region" aria-label="Recordings"><table><thead><tr>{heads}</tr>'
-        f"</thead>\n<tbody>{''.join(_cells(row, more) for row in rows)}</tbody></table></div></main></body></html>\n"
+        f"<main>{page.table('Recordings', names, [_cells(row, more) for row in rows], numbers)}</main></body></html>\n"
     )
 
 
@@ -184,4 +182,4 @@ def _cells(row: Row, more: list[str]) -> str:
     figures = (row.key_figures.get(key, "") for key in more)
     numbers = "".join(f"<td{NUMBER}>{escape(text)}</td>" for text in (*row.figures, *figures))
     others = f"<td>{escape(row.state)}</td>{numbers}<td>{escape(row.said)}</td>"
-    return f'<tr><th scope="row">{linked}</th>{others}</tr>\n'
+    return f'<tr><th scope="row">{linked}</th>{others}</tr>'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,8 @@ def _types(types: pl.DataFrame, responses: Mapping[str, Mapping[str, npt.NDArray
         f"<p>{stable} of {len(types)} are stable: each has a similarity (Jaccard) of at least 0.75 with a type of "
         "bootstrap samples, on average. A cluster below that is not a type. A type that only one recording has may be "
         "that recording, not a kind of cell; one of no more cells than the tests of selectivity let in falsely (5 % of "
-        f"a selective group) may be cells of another group.</p>{_framed('Types', heads, rows, {'cells', 'stability'})}"
+        "a selective group) may be cells of another group.</p>"
+        f"{page.table('Types', heads, rows, {'cells', 'stability'})}"
     )
 
 
@@ -173,18 +174,7 @@ def _table(table: pl.DataFrame, name: str) -> str:
     rows = [f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in table.head(MAX_ROWS).iter_rows()]
     more = f"<p>{MAX_ROWS} of {len(table)} rows: {name}.parquet has all.</p>" if len(table) > MAX_ROWS else ""
     numeric = {column.replace("_", " ") for column, kind in table.schema.items() if kind.is_numeric()}
-    return _framed(name, [column.replace("_", " ") for column in table.columns], rows, numeric) + more
-
-
-def _framed(label: str, heads: Sequence[str], rows: Sequence[str], numeric: Collection[str]) -> str:
-    """A table; the heads of numeric columns stand above their numbers, on the right."""
-    number = ' class="number"'
-    head = "".join(f'<th scope="col"{number if text in numeric else ""}>{escape(text)}</th>' for text in heads)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
-        f"<table><thead><tr>{head}</tr></thead>\n"
-        f"<tbody>{chr(10).join(rows)}</tbody></table></div>"
-    )
+    return page.table(name, [column.replace("_", " ") for column in table.columns], rows, numeric) + more
 
 
 def _cell(value: Any) -> str:

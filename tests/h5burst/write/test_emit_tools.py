@@ -196,10 +196,13 @@ with netCDF4.Dataset(directory / "a.nc") as file:
 
 
 def test_a_large_group_under_the_tools(tmp_path: Path) -> None:
-    """20 000 links: a B-tree of several levels over a heap with indirect blocks in indirect blocks."""
-    path = tmp_path / "a.h5"
-    native.write(path, Group({f"dataset number {i}": Array(np.array(i)) for i in range(20_000)}))
-    assert len(run("h5ls", path).splitlines()) == 20_000
-    assert "# of unique datasets: 20000" in run("h5stat", path)
+    """3000 links of long names: a B-tree of three levels over a heap with an indirect block in the first."""
+    path, count = tmp_path / "a.h5", 3000
+    native.write(path, Group({f"dataset number {i:0170}": Array(np.array(i)) for i in range(count)}))
+    data = path.read_bytes()
+    levels = data[data.index(b"BTHD") + 12]
+    assert (levels, data.count(b"FHIB")) == (2, 2)
+    assert len(run("h5ls", path).splitlines()) == count
+    assert f"# of unique datasets: {count}" in run("h5stat", path)
     run("h5repack", *NEWEST_FORMAT, path, tmp_path / "b.h5")
     run("h5diff", path, tmp_path / "b.h5")
