@@ -76,7 +76,8 @@ cdef class ChunkReading:
         if self.lock == NULL or self.unfinished == NULL:
             raise MemoryError
         if len(box) > MAX_AXES or len(filters) > MAX_STEPS:
-            raise ValueError("too many axes or filters")
+            most = f"at most {MAX_AXES} and {MAX_STEPS} are read here"
+            raise ValueError(f"{len(box)} axes and {len(filters)} filters: {most}")
         memset(&self.plan, 0, sizeof(reading_plan))
         self.plan.axes, self.plan.steps, self.plan.level = len(box), len(filters), level
         self.plan.itemsize = self.plan.chunk_bytes = itemsize
@@ -98,8 +99,8 @@ cdef class ChunkReading:
                 raise MemoryError
             for number, payload in enumerate(payloads):
                 if payload is not None:
-                    if PyBytes_GET_SIZE(payload) != <Py_ssize_t>sizes[number]:
-                        raise ValueError("a payload of another size")
+                    if len(payload) != <Py_ssize_t>sizes[number]:
+                        raise ValueError(f"a chunk of {len(payload)} stored bytes: its index says {sizes[number]}")
                     self.payloads[number] = <const uint8_t *>PyBytes_AS_STRING(payload)
         if self.left:
             PyThread_acquire_lock(self.unfinished, 1)

@@ -75,12 +75,12 @@ static void count_depths(const leaf *leaves, int count, int *at_depth) {
     uint32_t weight[SYMBOLS];
     int parent[2 * SYMBOLS], depth[2 * SYMBOLS];
     int next_leaf = 0, next_inner = 0;
-    for (int made = 0; made < count - 1; made++) {
-        weight[made] = 0;
+    for (int node = 0; node < count - 1; node++) {
+        weight[node] = 0;
         for (int pick = 0; pick < 2; pick++) {
-            int take_leaf = next_leaf < count && (next_inner >= made || leaves[next_leaf].weight <= weight[next_inner]);
-            weight[made] += take_leaf ? leaves[next_leaf].weight : weight[next_inner];
-            parent[take_leaf ? next_leaf++ : count + next_inner++] = count + made;
+            int take_leaf = next_leaf < count && (next_inner >= node || leaves[next_leaf].weight <= weight[next_inner]);
+            weight[node] += take_leaf ? leaves[next_leaf].weight : weight[next_inner];
+            parent[take_leaf ? next_leaf++ : count + next_inner++] = count + node;
         }
     }
     depth[2 * count - 2] = 0;
@@ -137,29 +137,29 @@ static void canonical_codes(const uint8_t *lengths, int symbols, uint16_t *codes
 
 /* Code lengths as run-length symbols: 0-15 as they are, 16 repeats the last 3-6 times, 17 and 18 repeat 0. */
 static int run_lengths(const uint8_t *lengths, int count, uint8_t *symbols, uint8_t *extra) {
-    int made = 0;
+    int count_of_runs = 0;
     for (int i = 0; i < count;) {
         int run = 1;
         while (i + run < count && lengths[i + run] == lengths[i]) run++;
         int left = run;
         if (lengths[i]) {
-            symbols[made] = lengths[i];
-            extra[made++] = 0;
+            symbols[count_of_runs] = lengths[i];
+            extra[count_of_runs++] = 0;
             left--;
         }
         while (left >= 3) {
             int most = lengths[i] ? 6 : 138, step = left < most ? left : most;
-            symbols[made] = lengths[i] ? 16 : step <= 10 ? 17 : 18;
-            extra[made++] = (uint8_t)(step - (lengths[i] || step <= 10 ? 3 : 11));
+            symbols[count_of_runs] = lengths[i] ? 16 : step <= 10 ? 17 : 18;
+            extra[count_of_runs++] = (uint8_t)(step - (lengths[i] || step <= 10 ? 3 : 11));
             left -= step;
         }
         for (; left > 0; left--) {
-            symbols[made] = lengths[i];
-            extra[made++] = 0;
+            symbols[count_of_runs] = lengths[i];
+            extra[count_of_runs++] = 0;
         }
         i += run;
     }
-    return made;
+    return count_of_runs;
 }
 
 /* The lengths of a code of literals (and match lengths, if `symbols` is more than LITERALS) and one of distances. */
@@ -171,8 +171,8 @@ static void put_code_lengths(bit_writer *w, const uint8_t *literal_lengths, int 
     uint32_t weights[CODE_LENGTHS] = {0};
     memcpy(all, literal_lengths, (size_t)symbols);
     memcpy(all + symbols, distance_lengths, (size_t)distances);
-    int made = run_lengths(all, symbols + distances, runs, extra), sent = CODE_LENGTHS;
-    for (int i = 0; i < made; i++) weights[runs[i]]++;
+    int count_of_runs = run_lengths(all, symbols + distances, runs, extra), sent = CODE_LENGTHS;
+    for (int i = 0; i < count_of_runs; i++) weights[runs[i]]++;
     code_lengths(weights, CODE_LENGTHS, LONGEST_LENGTH_CODE, lengths);
     canonical_codes(lengths, CODE_LENGTHS, codes);
     while (sent > 4 && !lengths[order[sent - 1]]) sent--;
@@ -180,7 +180,7 @@ static void put_code_lengths(bit_writer *w, const uint8_t *literal_lengths, int 
     put_bits(w, (uint32_t)distances - 1, 5);
     put_bits(w, (uint32_t)sent - 4, 4);
     for (int i = 0; i < sent; i++) put_bits(w, lengths[order[i]], 3);
-    for (int i = 0; i < made; i++) {
+    for (int i = 0; i < count_of_runs; i++) {
         put_bits(w, codes[runs[i]], lengths[runs[i]]);
         if (runs[i] >= 16) put_bits(w, extra[i], runs[i] == 16 ? 2 : runs[i] == 17 ? 3 : 7);
     }

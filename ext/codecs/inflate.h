@@ -149,7 +149,7 @@ static int read_codes(inflate_stream *s) {
             }
         }
     }
-    for (int made = 0; made < literals + distances;) {
+    for (int coded = 0; coded < literals + distances;) {
         need_bits(s);
         if (is_cut_short(s)) return CUT_SHORT;
         unsigned look = s->bits & 127;
@@ -158,16 +158,16 @@ static int read_codes(inflate_stream *s) {
         uint8_t value = (uint8_t)symbol;
         take_bits(s, bits_of[look]);
         if (symbol == 16) {
-            if (!made) return NO_SUCH_CODE;
-            value = lengths[made - 1];
+            if (!coded) return NO_SUCH_CODE;
+            value = lengths[coded - 1];
             repeats = 3 + (int)take_bits(s, 2);
         } else if (symbol > 16) {
             value = 0;
             repeats = symbol == 17 ? 3 + (int)take_bits(s, 3) : 11 + (int)take_bits(s, 7);
         }
-        memset(lengths + made, value, (size_t)repeats);
-        made += repeats;
-        if (made > literals + distances) return NO_SUCH_CODE;
+        memset(lengths + coded, value, (size_t)repeats);
+        coded += repeats;
+        if (coded > literals + distances) return NO_SUCH_CODE;
     }
     if (is_cut_short(s)) return CUT_SHORT;
     return make_tables(s->tables, lengths, literals, distances) ? STILL_GOING : NO_SUCH_CODE;

@@ -33,7 +33,10 @@ cdef result_of(const inflate_stream *stream):
 
 
 def inflate(const uint8_t[::1] data, uint8_t[::1] out, int level) -> int | str:
-    """How many bytes of `out` a zlib stream became, or what is wrong with it. `level`: of `h5burst.runtime.simd`."""
+    """Decode a zlib stream: the number of bytes of `out` it became, or what is wrong with it.
+
+    level: of `h5burst.runtime.simd`.
+    """
     cdef uint8_t nothing = 0
     cdef const uint8_t *source = &data[0] if data.shape[0] else &nothing
     cdef uint8_t *target = &out[0] if out.shape[0] else &nothing

@@ -144,7 +144,7 @@ typedef struct {
 static int make_literal_table(const uint8_t *lengths, int symbols, uint64_t *table) {
     code_list list;
     literal_row rows[1 << LITERAL_BITS]; /* no more than 2 ** bits fill so many */
-    unsigned first_row[LITERAL_BITS + 2] = {0, 1}, made = 1;
+    unsigned first_row[LITERAL_BITS + 2] = {0, 1}, row_count = 1;
     if (!list_codes(lengths, symbols, &list)) return 0;
     rows[0] = (literal_row){0, 0};
     table[0] = IS_NONE;
@@ -161,15 +161,15 @@ static int make_literal_table(const uint8_t *lengths, int symbols, uint64_t *tab
                     literal_row longer = {before | (uint64_t)list.symbol[n] << (8 + 8 * literals),
                                           rows[row].code | (unsigned)list.code[n] << (bits - length)};
                     table[longer.code] = longer.entry;
-                    rows[made] = longer;
-                    made += bits < LITERAL_BITS;
+                    rows[row_count] = longer;
+                    row_count += bits < LITERAL_BITS;
                 }
             }
             if (length == bits)
                 for (int n = stop; n < list.first[length + 1]; n++)
                     table[list.code[n]] = literal_entry(list.symbol[n], length);
         }
-        first_row[bits + 1] = made;
+        first_row[bits + 1] = row_count;
     }
     PUT_LONG_CODES(list, uint64_t, table, literal_entry, LITERAL_BITS, LITERAL_REST, ((uint64_t)rest << 24 | IS_REST))
     return 1;

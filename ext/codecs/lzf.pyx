@@ -16,7 +16,7 @@ def encode(const uint8_t[::1] data, uint8_t[::1] out) -> int:
 
 
 def decode(const uint8_t[::1] packed, uint8_t[::1] out) -> bool:
-    """Whether `packed` holds exactly as many bytes as `out` has room for; they are then in `out`."""
+    """Decode into `out`; False where `packed` does not hold exactly as many bytes as it has room for."""
     cdef bint whole = False
     if packed.shape[0] and out.shape[0]:
         with nogil:

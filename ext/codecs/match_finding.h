@@ -374,11 +374,11 @@ static inline void add_counted_match(parsing *p, size_t first, size_t end, size_
  *
  * Decimal fractions repeat there: k / 1000 and k' / 1000 of one binade have the same low bits where k - k' is a
  * multiple of 125. Returns where data or room for matches came to an end, or where so little was found that others do
- * better (`found` is then 0); literals are counted up to `p->literals`. */
-static inline size_t parse_numbers(parsing *p, size_t at, int *found) {
+ * better (`is_worthwhile` is then 0); literals are counted up to `p->literals`. */
+static inline size_t parse_numbers(parsing *p, size_t at, int *is_worthwhile) {
     const uint8_t *data = p->data;
     size_t tried = 0, matched = 0;
-    *found = 1;
+    *is_worthwhile = 1;
     while (at + 16 <= p->stop && p->block->matches + MATCH_SLACK < MAX_MATCHES) {
         uint64_t value = eight_bytes(data + at);
         size_t run = 0, distance = 0, length = 0;
@@ -389,7 +389,7 @@ static inline size_t parse_numbers(parsing *p, size_t at, int *found) {
         if (is_tried) {
             length = find_number(p, number, &distance);
             if (++tried == TRIED_ELEMENTS && matched < ENOUGH_FOUND) {
-                *found = 0;
+                *is_worthwhile = 0;
                 return at;
             }
             matched += length > 0;
@@ -416,16 +416,16 @@ static inline size_t parse_numbers(parsing *p, size_t at, int *found) {
 static inline int repeats_low_bytes(const uint8_t *data, size_t at, size_t stop) {
     uint16_t last[1 << TRIED_BITS] = {0}; /* counted from 1 */
     uint32_t four[TRIED_ELEMENTS];
-    unsigned tried = 0, found = 0;
+    unsigned tried = 0, matches = 0;
     for (; at + 8 <= stop && tried < TRIED_ELEMENTS; at += 8) {
         uint32_t value = four_bytes(data + at);
         if (value == (value & 0xff) * 0x01010101u) continue; /* of a run, most likely */
         uint16_t *place = &last[value * 0x9e3779b1u >> (32 - TRIED_BITS)];
-        found += *place && four[*place - 1] == value;
+        matches += *place && four[*place - 1] == value;
         four[tried++] = value;
         *place = (uint16_t)tried;
     }
-    return found >= ENOUGH_FOUND;
+    return matches >= ENOUGH_FOUND;
 }
 
 /* Find the matches of one block that begins at `from`; returns where it ends. stride: bytes of an element. */
@@ -448,13 +448,13 @@ static size_t parse(const uint8_t *data, size_t from, size_t size, size_t stride
         counted = p.literals;
     }
     if (stride == 8) {
-        int found = 0;
+        int is_worthwhile = 0;
         if (!seen->in_vain || repeats_low_bytes(data, from, stop)) {
-            at = parse_numbers(&p, from, &found);
+            at = parse_numbers(&p, from, &is_worthwhile);
             counted = p.literals;
         }
-        seen->in_vain = !found;
-        vain = found ? 0 : MAX_MISSES;
+        seen->in_vain = !is_worthwhile;
+        vain = is_worthwhile ? 0 : MAX_MISSES;
     }
     while (at + 16 <= stop && block->matches + MATCH_SLACK < MAX_MATCHES) {
         uint64_t value = eight_bytes(data + at);

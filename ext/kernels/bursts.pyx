@@ -16,7 +16,7 @@ def by_intervals(
     A burst begins with an interval of `at_start` at most and goes on while intervals are `inside` at most; bursts that
     are less than `between` apart are one; those shorter than `shortest` or of fewer spikes than `min_spikes` are none.
     """
-    cdef Py_ssize_t n = times.shape[0], k = 0, first, found = 0, kept = 0
+    cdef Py_ssize_t n = times.shape[0], k = 0, first, runs = 0, kept = 0
     with nogil:
         while k + 1 < n:
             if times[k + 1] - times[k] > at_start:
@@ -26,13 +26,13 @@ def by_intervals(
             k += 1
             while k + 1 < n and times[k + 1] - times[k] <= inside:
                 k += 1
-            if found and times[first] - times[out[found - 1, 1] - 1] < between:
-                out[found - 1, 1] = k + 1
+            if runs and times[first] - times[out[runs - 1, 1] - 1] < between:
+                out[runs - 1, 1] = k + 1
             else:
-                out[found, 0] = first
-                out[found, 1] = k + 1
-                found += 1
-        for k in range(found):
+                out[runs, 0] = first
+                out[runs, 1] = k + 1
+                runs += 1
+        for k in range(runs):
             if out[k, 1] - out[k, 0] >= min_spikes and times[out[k, 1] - 1] - times[out[k, 0]] >= shortest:
                 out[kept, 0] = out[k, 0]
                 out[kept, 1] = out[k, 1]
@@ -83,7 +83,7 @@ def by_surprise(
     while intervals are twice the mean at most and ten further times have not made it more surprising, to its most
     surprising end; then it loses times at its beginning, in the same way.
     """
-    cdef Py_ssize_t n = times.shape[0], k = 0, first, last, best, found = 0
+    cdef Py_ssize_t n = times.shape[0], k = 0, first, last, best, bursts = 0
     cdef double mean = 1 / rate, value, most
     with nogil:
         while k + 2 < n:
@@ -105,14 +105,14 @@ def by_surprise(
                 if value > most:
                     most, first = value, best
             if most >= threshold and last - first + 1 >= min_spikes:
-                out[found, 0] = first
-                out[found, 1] = last + 1
-                surprise[found] = most
-                found += 1
+                out[bursts, 0] = first
+                out[bursts, 1] = last + 1
+                surprise[bursts] = most
+                bursts += 1
                 k = last + 1
             else:
                 k += 1
-    return found
+    return bursts
 
 
 cdef inline Py_ssize_t nearest(

@@ -26,9 +26,9 @@ static inline float from_ordered_bits(int32_t bits) {
 
 /* How many of `keys` are at most `limit`. */
 static inline int32_t count_up_to(const int32_t *keys, int32_t count, int32_t limit) {
-    int32_t found = 0;
-    for (int32_t i = 0; i < count; i++) found += keys[i] <= limit;
-    return found;
+    int32_t below = 0;
+    for (int32_t i = 0; i < count; i++) below += keys[i] <= limit;
+    return below;
 }
 
 /* The median of finite values whose ordered bits are `keys`, count > 0; of an even count the mean of the middle two. */

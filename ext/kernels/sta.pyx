@@ -44,13 +44,13 @@ ctypedef fused total:
 
 def runs(const uint8_t[:, ::1] rows, int64_t[::1] starts) -> int:
     """Write the first frame of each run of equal frames, then the number of frames; give the number of runs."""
-    cdef int64_t found
+    cdef int64_t runs
     if rows.shape[0] == 0:
         starts[0] = 0
         return 0
     with nogil:
-        found = sta_runs(&rows[0, 0], rows.shape[0], rows.shape[1], &starts[0])
-    return found
+        runs = sta_runs(&rows[0, 0], rows.shape[0], rows.shape[1], &starts[0])
+    return runs
 
 
 def pack(const pixel[:, ::1] rows, const int64_t[::1] starts, int64_t runs, Py_ssize_t strip, word[:, ::1] out) -> None:
@@ -78,13 +78,13 @@ def count(
 ) -> None:
     """Write how many of each train's windows [trigger + low, trigger + high) are within [0, frames)."""
     cdef Py_ssize_t train, k
-    cdef int64_t found
+    cdef int64_t used
     with nogil:
         for train in range(out.shape[0]):
-            found = 0
+            used = 0
             for k in range(offsets[train], offsets[train + 1]):
-                found += -low <= triggers[k] and triggers[k] <= frames - high
-            out[train] = found
+                used += -low <= triggers[k] and triggers[k] <= frames - high
+            out[train] = used
 
 
 cdef void count_before(

@@ -33,9 +33,9 @@ cdef class Descriptor:
 
     @staticmethod
     def open(path, int flags, int mode=0o777) -> Descriptor:
-        cdef Descriptor made = Descriptor.__new__(Descriptor)
-        made.number = os.open(path, flags, mode)
-        return made
+        cdef Descriptor descriptor = Descriptor.__new__(Descriptor)
+        descriptor.number = os.open(path, flags, mode)
+        return descriptor
 
     def fileno(self) -> int:
         """The number. ValueError when it is closed."""

@@ -76,7 +76,7 @@ def set_errors(corrupt_structure, unsupported_feature) -> None:
 
 
 class Kind(enum.IntEnum):
-    """What turns the bytes of an element in the file into those in memory."""
+    """A datatype: it turns the bytes of an element in the file into those in memory."""
 
     PLAIN = 0  # nothing: they are the same
     UTF8 = 1  # variable-length text: a reference into the global heap

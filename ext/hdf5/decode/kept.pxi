@@ -66,12 +66,12 @@ cdef class KeptFile:
 
     @property
     def is_here(self) -> bool:
-        """Whether this is the process that opened it: the locks of another would end with those of this one."""
+        """True in the process that opened it: the locks of another would end with those of this one."""
         return self.process == forks
 
     @property
     def is_at_path(self) -> bool:
-        """Whether it is still the file at the path, unchanged. Windows cannot say it here."""
+        """True while it is the file at the path, unchanged. Windows cannot say it here."""
         cdef const char* path = PyBytes_AS_STRING(self.path)
         cdef bint is_same
         with nogil:
@@ -168,7 +168,7 @@ cdef class RowsInFile:
             self.row_bytes *= self.lengths[i] if i else 1
 
     def read(self, KeptFile kept, key):
-        """What numbers, and a plain slice at the end, select: an array, or an element.
+        """The selection of numbers, and of a plain slice at the end: an array, or an element.
 
         None for any other key, and where the file has to be opened anew.
         """

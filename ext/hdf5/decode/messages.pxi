@@ -26,7 +26,7 @@ cdef struct Span:
 
 @cython.final
 cdef class Dataset:
-    """What a dataset's header says, for whoever reads or describes its elements.
+    """The header of a dataset, for whoever reads or describes its elements.
 
     shape: of the array, axes of an array datatype included. space: its dataspace, None when null; limits: its maximum
     dimensions, all ones for none. layout, filters,
@@ -319,18 +319,18 @@ cdef class Messages:
     # ------------------------------------------------------------ datatypes and datasets
 
     cdef Type type_of(self, const uint8_t* p, size_t size):
-        cdef Type found
+        cdef Type type_
         if self.latest is not None and size == <size_t>len(self.latest_message) \
                 and memcmp(p, byte_pointer(self.latest_message), size) == 0:
             return self.latest
         message = PyBytes_FromStringAndSize(<const char*>p, size)
-        found = self.types.get(message)
-        if found is None:
+        type_ = self.types.get(message)
+        if type_ is None:
             if len(self.types) > 4096:
                 self.types.clear()
-            found = self.types[message] = Type(self.owner.decode_datatype(message))
-        self.latest, self.latest_message = found, message
-        return found
+            type_ = self.types[message] = Type(self.owner.decode_datatype(message))
+        self.latest, self.latest_message = type_, message
+        return type_
 
     cdef Type committed(self, const uint8_t* p, size_t size):
         """The datatype that a shared message refers to: an object header of its own."""
@@ -354,7 +354,7 @@ cdef class Messages:
         return self.type_of(self.type.data, self.type.size)
 
     cdef bint says_more(self) except -1:
-        """Whether a dataset has more than elements and attributes: a larger maximal shape, a fill value, an order of
+        """True where a dataset has more than elements and attributes: a larger maximal shape, a fill value, an order of
         its attributes, or a null dataspace."""
         cdef int i
         if self.space.rank == NULL_SPACE or self.attributes_ordered or has_fill_value(self.fill):
@@ -365,7 +365,7 @@ cdef class Messages:
         return False
 
     cdef Dataset dataset(self):
-        """What was read last, as an object of its own."""
+        """The dataset that was read last, as an object of its own."""
         cdef Dataset out = Dataset.__new__(Dataset)
         out.type = self.dataset_type()
         out.space = space_shape(&self.space)
@@ -379,7 +379,7 @@ cdef class Messages:
 
 
 cdef bint has_fill_value(Span fill) noexcept:
-    """Whether a fill value message holds a value: versions 1 and 2 have a byte that says so, version 3 a flag."""
+    """True where a fill value message holds a value: versions 1 and 2 have a byte that says so, version 3 a flag."""
     cdef size_t at = 2 if fill.data != NULL and fill.data[0] == 3 else 4
     cdef uint32_t length
     if fill.data == NULL or fill.size < at + 4:

@@ -16,7 +16,7 @@ cdef class SymbolTable:
     cdef Source source
     cdef uint64_t tree, taken  # bytes of names that were cut out
     cdef bytes texts
-    cdef list found
+    cdef list entries
 
     def __cinit__(self, Source source not None, uint64_t tree, uint64_t heap):
         cdef const uint8_t* p = source.view(heap, HEAP_HEADER)
@@ -24,7 +24,7 @@ cdef class SymbolTable:
             raise CorruptStructureError(f"there is no local heap at address {heap}")
         self.source, self.tree, self.taken = source, tree, 0
         self.texts = source.read(u64(p + 24), u64(p + 8))
-        self.found = []
+        self.entries = []
 
     def links(self) -> list:
         """Stored name and target (an address, or the path of a soft link) of every link, in order."""
@@ -41,7 +41,7 @@ cdef class SymbolTable:
             for child, _ in children if level == 0 else ():
                 self.take(child)
             waiting += [(child, level - 1) for child, _ in reversed(children)] if level else []
-        return self.found
+        return self.entries
 
     def find(self, bytes name not None):
         """The target of one link: a node of each level is read. None where the order of names leads nowhere."""
@@ -60,7 +60,7 @@ cdef class SymbolTable:
                 return None
             above, place = level, children[low][0]
         self.take(place)
-        return dict(self.found).get(name)
+        return dict(self.entries).get(name)
 
     cdef tuple node(self, uint64_t place):
         """Level of a node of the tree, and address and last name of each of its children."""
@@ -77,12 +77,12 @@ cdef class SymbolTable:
         cdef int count = u16(p + 6)
         if memcmp(p, b"SNOD\1", 5) != 0:
             raise CorruptStructureError(f"there is no symbol table node at address {address}")
-        if <uint64_t>(len(self.found) + count) * SYMBOL > self.source.size:
+        if <uint64_t>(len(self.entries) + count) * SYMBOL > self.source.size:
             raise CorruptStructureError("the nodes of a group overlap")
         p = self.source.view(address + 8, count * SYMBOL)
         for _ in range(count):
             name = self.text(u64(p))
-            self.found.append((name, self.text(u32(p + 24)) if u32(p + 16) == SOFT_LINK else u64(p + 8)))
+            self.entries.append((name, self.text(u32(p + 24)) if u32(p + 16) == SOFT_LINK else u64(p + 8)))
             p += SYMBOL
         return 0
 

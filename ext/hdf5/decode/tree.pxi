@@ -294,7 +294,7 @@ cdef class Parser:
             return self.owner.read_dataset(m.dataset())
         if p[1] == COMPACT:
             if u16(p + 2) > m.layout.size - 4:
-                raise CorruptStructureError("compact data are outside their message")
+                raise CorruptStructureError("compact data are cut short")
             return m.array(type_, &m.space, p + 4, u16(p + 2))
         if type_.kind == PLAIN:
             length = byte_count(&m.space, type_)

@@ -129,9 +129,9 @@ cdef class Collection:
         cdef const uint8_t* p = source.view(address, 16)
         cdef uint64_t size = u64(p + 8)
         if memcmp(p, b"GCOL", 4) or p[4] != 1:
-            raise CorruptStructureError(f"there is no global heap collection at address {address}")
+            raise CorruptStructureError(f"there is no collection of the global heap at address {address}")
         if size < 16 or size >= <uint64_t>1 << 32:
-            raise CorruptStructureError(f"the global heap collection at address {address} claims {size} bytes")
+            raise CorruptStructureError(f"the collection of the global heap at address {address} claims {size} bytes")
         source.check(address, size)
         self.size = size
         self.data = <uint8_t*>PyMem_Malloc(size)
@@ -168,7 +168,7 @@ cdef class Collection:
                     self.fits = False
                     break
                 raise CorruptStructureError(
-                    f"an object of the global heap collection at address {address} is outside it"
+                    f"an object of the global heap is longer than its collection, at address {address}"
                 )
             if self.places != NULL:
                 self.places[index] = TWICE if self.places[index] else at
@@ -186,7 +186,7 @@ cdef class Collection:
         cdef const uint8_t* object_
         if place == 0 or place == TWICE:
             raise CorruptStructureError(
-                f"text refers to object {index} of the global heap collection at {address}, "
+                f"text refers to object {index} of the global heap at address {address}, "
                 f"which has {'two' if place else 'none'}")
         object_ = self.data + (place & ~<uint32_t>CHECKED)
         if self.summed and not place & CHECKED:
@@ -231,20 +231,20 @@ cdef class Heap:
         self.collections = {}
 
     cdef Collection collection(self, uint64_t address):
-        cdef Collection found = self.collections.get(address)
-        if found is None:
-            found = Collection.__new__(Collection)
-            found.fill(self.source, address)
-            self.held += found.size
+        cdef Collection collection = self.collections.get(address)
+        if collection is None:
+            collection = Collection.__new__(Collection)
+            collection.fill(self.source, address)
+            self.held += collection.size
             if self.held > self.source.size:
                 raise CorruptStructureError("the collections of the global heap overlap")
-            self.collections[address] = found
-            if not found.fits:
+            self.collections[address] = collection
+            if not collection.fits:
                 self.owner.note_free_space(address)
-        return found
+        return collection
 
     cdef bint is_ours(self, uint64_t address) except -1:
-        """Whether an empty text is an object of the heap, as in files that this package writes: others keep none."""
+        """True where an empty text is an object of the heap, as in files that this package writes: others keep none."""
         if address == 0 or address == UNDEFINED:
             return False
         try:
@@ -273,7 +273,7 @@ cdef class Heap:
         # No two elements share an object in an honest file: a small file cannot stand for endless text.
         self.given += length
         if self.given > 16 * self.source.size:
-            raise CorruptStructureError("more text than the file can hold")
+            raise CorruptStructureError("its texts are longer together than the file can hold")
         object_ += 16
         end = <const uint8_t*>memchr(object_, 0, length)
         if end != NULL:

@@ -92,7 +92,7 @@ class Translator:
 
     def _has_sum(self, address: int, index: int) -> bool:
         try:
-            data = self._read(address)
+            data = heap.read_collection(self._source, address)
             item = heap.objects(data).get(index)
         except CorruptStructureError:
             return False
@@ -170,22 +170,23 @@ class Translator:
             self._moved[address] = writer.append(self._hold(address).data)
         return self._moved[address]
 
-    def _read(self, address: int) -> bytes:
-        return self._source.read(address, heap.declared_bytes(self._source.read(address, heap.PREFIX)))
-
     def _hold(self, address: int) -> _Collection:
         held = self._held.get(address)
         if held is None:
             if len(self._held) > 64:
                 self._held.clear()
-            held = self._held[address] = self._salvaged(address) if self._is_tolerant else _sound(self._read(address))
+            sound = self._salvaged if self._is_tolerant else self._as_stored
+            held = self._held[address] = sound(address)
         return held
+
+    def _as_stored(self, address: int) -> _Collection:
+        return _sound(heap.read_collection(self._source, address))
 
     def _salvaged(self, address: int) -> _Collection:
         """The whole objects of a collection, as a sound one."""
         left = self._source.size - min(address, self._source.size)
         try:
-            size = heap.declared_bytes(self._source.read(address, heap.PREFIX))
+            size = heap.declared_bytes(self._source, address)
         except CorruptStructureError:
             size = 0
         is_said = heap.PREFIX <= size <= left

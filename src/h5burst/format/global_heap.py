@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from h5burst._ext.h5parse import lookup3
+from h5burst._ext.h5parse import Source, lookup3
 from h5burst.model.errors import CorruptStructureError
 
 PREFIX = 16  # bytes before the objects of a collection, and before the bytes of an object
@@ -29,11 +29,19 @@ class Object(NamedTuple):
         return self.at + (self.length + 7) // 8 * 8
 
 
-def declared_bytes(header: bytes) -> int:
+def read_collection(source: Source, address: int) -> bytes:
+    """All bytes of a collection. Raises `CorruptStructureError`."""
+    return source.read(address, declared_bytes(source, address))
+
+
+def declared_bytes(source: Source, address: int) -> int:
     """The length that a collection's first bytes say. Raises `CorruptStructureError`."""
-    size = int.from_bytes(header[8:PREFIX], "little")
-    if header[:5] != _MAGIC or size < PREFIX:
-        raise CorruptStructureError("there is no collection of the global heap")
+    header = source.read(address, PREFIX)
+    size = int.from_bytes(header[8:], "little")
+    if header[:5] != _MAGIC:
+        raise CorruptStructureError(f"there is no collection of the global heap at address {address}")
+    if size < PREFIX:
+        raise CorruptStructureError(f"the collection of the global heap at address {address} claims {size} bytes")
     return size
 
 

@@ -64,7 +64,7 @@ class KeptInHeap:
                 if count and address not in (0, UNDEFINED):
                     data = self._whole(address, index)[: count * inner.size]
                     if len(data) < count * inner.size:
-                        raise CorruptStructureError("a value of variable length is longer than what the heap holds")
+                        raise CorruptStructureError("a value is longer than what the global heap holds of it")
                     yield from self._tables(np.frombuffer(data, np.uint8).reshape(count, inner.size), inner)
 
     def _check_sequences(self, references: Table, inner: AddressOffsets) -> None:
@@ -108,7 +108,7 @@ class KeptInHeap:
         if held is None:
             if len(self._held) >= _MAX_HELD:
                 self._held.pop(next(iter(self._held)))
-            data = self._source.read(address, heap.declared_bytes(self._source.read(address, heap.PREFIX)))
+            data = heap.read_collection(self._source, address)
             held = self._held[address] = data, heap.objects(data)
             if not heap.fits(data, held[1]):
                 self._misfit(address)

@@ -40,10 +40,10 @@ def hold(descriptor: int, path: str) -> contextlib.AbstractContextManager[None] 
     """
     answer = _ask(descriptor, "F_WRLCK")  # first: who waits for other edits must not keep libhdf5's writers out
     if answer is Answer.REFUSED:
-        raise BlockingIOError(errno.EAGAIN, "is being edited", path)
+        raise BlockingIOError(errno.EAGAIN, "the file is being edited", path)
     if locks.try_shared(descriptor) is Answer.REFUSED:
         _ask(descriptor, "F_UNLCK")
-        raise BlockingIOError(errno.EAGAIN, "is open for writing", path)
+        raise BlockingIOError(errno.EAGAIN, "the file is open for writing", path)
     return None if answer is Answer.GRANTED else _by_file(path)
 
 
@@ -53,7 +53,7 @@ def _by_file(path: str) -> Iterator[None]:
         try:
             stack.enter_context(locks.holding(lock_file_of(Path(os.path.realpath(path)))))
         except locks.FileHeldError as error:
-            message = f"is being edited ({error.strerror}: {error.filename})"
+            message = f"the file is being edited ({error.strerror}: {error.filename})"
             raise BlockingIOError(errno.EAGAIN, message, path) from error
         except OSError as error:  # no file can be made there
             raise OSError(error.errno, error.strerror, path) from error
@@ -63,7 +63,7 @@ def _by_file(path: str) -> Iterator[None]:
 def hold_off_editors(descriptor: int, path: Path) -> None:
     """Let nobody edit an open file until it is closed; `BlockingIOError` where somebody does."""
     if _ask(descriptor, "F_RDLCK") is Answer.REFUSED:
-        raise BlockingIOError(errno.EAGAIN, "is being edited", str(path))
+        raise BlockingIOError(errno.EAGAIN, "the file is being edited", str(path))
 
 
 def note_waiting(descriptor: int) -> None:

@@ -87,7 +87,7 @@ def try_shared(descriptor: int) -> Answer:
 def share_or_fail(descriptor: int, path: Path) -> None:
     """Hold off writers of an open file. `BlockingIOError` where there is one."""
     if try_shared(descriptor) is Answer.REFUSED:
-        raise BlockingIOError(errno.EAGAIN, "is open for writing", str(path))
+        raise BlockingIOError(errno.EAGAIN, "the file is open for writing", str(path))
 
 
 def refuse_swmr_writer(descriptor: int, path: Path) -> None:
@@ -102,7 +102,7 @@ def refuse_swmr_writer(descriptor: int, path: Path) -> None:
         if data[:8] == SIGNATURE:
             is_whole = lookup3(data[:44]) == int.from_bytes(data[44:48], "little")
             if data[8] == _WITH_FLAGS and is_whole and data[11] & BY_SWMR:
-                state = "says that a SWMR writer is at work: if none is, run `h5clear -s` on it, or delete it"
+                state = "the file says that a SWMR writer is at work: if none is, run `h5clear -s` on it, or delete it"
                 raise SwmrWriterError(errno.EAGAIN, state, str(path))
             return
         at = 2 * at or 512

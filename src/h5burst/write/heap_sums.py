@@ -31,7 +31,7 @@ def keep_sums(path: Path) -> None:
         start = superblock.read_whole(descriptor, os.fstat(descriptor).st_size)
         source = Source(descriptor, start.end, start.base, 1 << 15, 32)
         for address in sorted(_collections(source, start.root)):
-            data = source.read(address, heap.declared_bytes(source.read(address, heap.PREFIX)))
+            data = heap.read_collection(source, address)
             new = heap.summed(data, heap.objects(data))
             if new != data:
                 stream.seek(start.base + address)

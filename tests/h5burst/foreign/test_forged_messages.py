@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import h5burst
+from h5burst import Array, CorruptFileError, Group
 from h5burst._ext.h5parse import lookup3
 from support.verbs import misbehaviours
 
@@ -138,3 +139,24 @@ def test_an_older_header_without_messages_is_damage(messages: int, tmp_path: Pat
         h5burst.read_tree(path)
     with h5burst.open(path) as file:
         assert file["other"][()] == 1
+
+
+@pytest.mark.parametrize(
+    ("at", "new", "problem"),
+    [
+        (0, b"LOST", r"there is no collection of the global heap at address \d+"),
+        (8, bytes(8), r"the collection of the global heap at address \d+ claims 0 bytes"),
+    ],
+)
+def test_loading_and_copying_tell_a_damaged_collection_of_texts_alike(
+    at: int, new: bytes, problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.h5"
+    h5burst.write_tree(path, Group({"words": Array(np.array(["one", "two"], dtype=object))}))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"GCOL") + at
+    data[place : place + len(new)] = new
+    path.write_bytes(data)
+    for verb in (h5burst.read_tree, lambda path: h5burst.repack(path, tmp_path / "b.h5")):
+        with pytest.raises(CorruptFileError, match=rf"a\.h5: /words: {problem}\."):
+            verb(path)

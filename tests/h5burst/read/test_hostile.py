@@ -103,7 +103,7 @@ def report(file: Path, kind: str, sample: int, whole: int, seed: int = 1) -> dic
 
 def test_bit_flips_are_refused(tmp_path: Path) -> None:
     h5burst.write_tree(tmp_path / "a.h5", session_like())
-    outcomes = report(tmp_path / "a.h5", "flips", 300, 2000)["outcomes"]
+    outcomes = report(tmp_path / "a.h5", "flips", 200, 2000)["outcomes"]
     changed = sum(count for outcome, count in outcomes.items() if outcome != "same")
     assert outcomes.get("different", 0) <= (1 - MIN_REFUSED) * changed
     assert changed > 0.9 * sum(outcomes.values())
@@ -316,7 +316,7 @@ def test_text_that_refers_to_one_object_for_ever_is_refused(tmp_path: Path) -> N
     with pytest.raises(CorruptFileError, match="two references lead to one text"):
         h5burst.read_tree(path)
     path.write_bytes(path.read_bytes().replace(b"GCOL\1sum", b"GCOL\1" + bytes(3)))  # as others write it
-    with pytest.raises(CorruptFileError, match="more text than"):
+    with pytest.raises(CorruptFileError, match="its texts are longer together than"):
         h5burst.read_tree(path)
 
 
