@@ -212,6 +212,35 @@ def test_minibatches(benchmark, cells, other, block, file):
     benchmark.extra_info.update(rates)
 
 
+def by_requests(layer: Any, requests: list[np.ndarray[Any, Any]]) -> float:
+    """Lists of rows, each of them one request; gives the sum of the last."""
+    for rows in requests:
+        values = layer[rows]
+    return float((values.data if sp.issparse(values) else values).sum(dtype=float))
+
+
+@pytest.mark.parametrize("block", [1, 16])
+def test_rows_of_one_request(benchmark, cells, block):
+    """256 rows of an `.h5ad` file in one request, ten times: each drawn alone, or in blocks of neighbours."""
+    path, _, height = cells
+    rng = np.random.default_rng(2)
+    drawn = (rng.choice(height // block, BATCH // block, replace=False) * block for _ in range(10))
+    requests = [np.sort((starts[:, None] + np.arange(block)).reshape(-1)) for starts in drawn]
+    adata = anndata.read_h5ad(path, backed="r")
+    layer = read_h5ad(path, "p", backed=True).assays["p"].layers["X"].X
+    result = versus(
+        benchmark,
+        partial(by_requests, layer, requests),
+        partial(by_requests, adata.X, requests),
+        other_name=f"{other_of('anndata')}, backed",
+        same=np.isclose,
+    )
+    adata.file.close()
+    rows = BATCH * len(requests)
+    rates = {f"{side}_rows_per_cpu_s": rows / result.extra[f"{side}_cpu_s"] for side in ("ours", "other")}
+    benchmark.extra_info.update(rates)
+
+
 # ---------------------------------------------------------------- files joined and edited
 
 

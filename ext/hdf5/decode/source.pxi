@@ -14,6 +14,7 @@ cdef extern from "shuffle.h":
 cdef enum:
     MAX_PARSED = 16  # bytes of structures read, for each byte of the file
     MIN_PARSED = 1 << 20
+    TOGETHER_BYTES = 1 << 17  # of pieces of elements, and of what is between them, in one call of the system
 
 
 def lookup3(const uint8_t[::1] data) -> int:
@@ -193,25 +194,54 @@ cdef class Source:
         if out.shape[0]:
             self.fetch(&out[0], address, out.shape[0])
 
-    def read_rows(self, uint64_t address, uint64_t row_bytes, const int64_t[::1] rows, uint8_t[::1] out) -> None:
-        """Fill `out` with rows of `row_bytes`, in any order; row 0 is at `address`. A call for each stretch of them."""
-        cdef Py_ssize_t first = 0, last, count = rows.shape[0]
-        cdef uint64_t offset
-        if row_bytes == 0 or count == 0:
-            return
-        if <uint64_t>out.shape[0] // row_bytes < <uint64_t>count:
-            raise ValueError(f"{out.shape[0]} bytes do not hold {count} rows of {row_bytes}")
-        while first < count:
-            last = first + 1
-            while last < count and rows[last] == rows[last - 1] + 1:
-                last += 1
-            if rows[first] < 0 or <uint64_t>rows[first] > self.size // row_bytes:
-                raise CorruptStructureError(f"row {rows[first]} is beyond the end of the file")
-            offset = address + <uint64_t>rows[first] * row_bytes
-            self.check(address, 0)
-            self.check(offset, (last - first) * row_bytes)
-            self.fetch(&out[first * row_bytes], offset, (last - first) * row_bytes)
-            first = last
+    def read_pieces(
+        self, const uint64_t[::1] addresses, const uint64_t[::1] sizes, uint8_t[::1] out, uint64_t gap_bytes
+    ) -> None:
+        """Fill `out` with pieces of the file, one after the other; any number of threads may do so at once.
+
+        Pieces that follow each other in the file are one call of the system, and so are those with no more than
+        `gap_bytes` between them, if they are short. Of a file that is read by its descriptor.
+        """
+        cdef Py_ssize_t first = 0, last, number, count = addresses.shape[0]
+        cdef uint64_t start, end, done = 0
+        cdef uint8_t* room = NULL
+        cdef bint is_run
+        cdef int status = 0
+        if sizes.shape[0] != count or self.reader is not None:
+            raise ValueError(f"{sizes.shape[0]} sizes of {count} pieces")
+        for number in range(count):
+            self.check(addresses[number], sizes[number])
+            if sizes[number] > <uint64_t>out.shape[0] - done:
+                raise ValueError(f"{out.shape[0]} bytes do not hold the pieces")
+            done += sizes[number]
+        done = 0
+        with nogil:
+            while first < count and status == 0:
+                start, end = addresses[first], addresses[first] + sizes[first]
+                last, is_run = first + 1, True
+                while last < count and addresses[last] >= end and addresses[last] - end <= gap_bytes:
+                    if addresses[last] != end or not is_run:
+                        if addresses[last] + sizes[last] - start > TOGETHER_BYTES:
+                            break
+                        is_run = False
+                    end = addresses[last] + sizes[last]
+                    last += 1
+                if is_run:
+                    status = read_at(self.descriptor, &out[0] + done, end - start, self.base + start)
+                    done += end - start
+                else:
+                    if room == NULL:
+                        room = <uint8_t*>malloc(TOGETHER_BYTES)
+                    status = ENOMEM if room == NULL else read_at(self.descriptor, room, end - start, self.base + start)
+                    for number in range(first, last if status == 0 else first):
+                        memcpy(&out[0] + done, room + (addresses[number] - start), sizes[number])
+                        done += sizes[number]
+                first = last
+            free(room)
+        if status == READ_AT_END:
+            raise CorruptStructureError("the file became shorter while it was read")
+        if status:
+            raise OSError(status, "reading the file failed")
 
     def holds(self, uint64_t address, const uint8_t[::1] data) -> bool:
         """Whether the file has these bytes at an address, asked anew; False where it is too short."""

@@ -44,8 +44,12 @@ class Source:
     def read_checked(self, address: int, length: int, what: str) -> bytes: ...
     def holds(self, address: int, data: bytes) -> bool: ...
     def read_into(self, address: int, out: np.ndarray[Any, np.dtype[np.uint8]] | memoryview) -> None: ...
-    def read_rows(
-        self, address: int, row_bytes: int, rows: np.ndarray[Any, Any], out: np.ndarray[Any, np.dtype[np.uint8]]
+    def read_pieces(
+        self,
+        addresses: np.ndarray[Any, np.dtype[np.uint64]],
+        sizes: np.ndarray[Any, np.dtype[np.uint64]],
+        out: np.ndarray[Any, np.dtype[np.uint8]],
+        gap_bytes: int,
     ) -> None: ...
 
 @final

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -12,24 +11,6 @@ from h5burst.runtime import threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-_WORTH_A_THREAD = 256 << 10  # bytes
-
-
-def helper_count(size: int) -> int:
-    """Number of other threads that so many bytes are worth; none for who is one of them."""
-    if threading.current_thread().name.startswith("h5burst"):
-        return 0
-    return max(0, min(threads.thread_count() - 1, size // _WORTH_A_THREAD))
-
-
-def help_with(work: Callable[[], None], count: int) -> None:
-    """Ask so many threads of the pool to call `work`. Fewer where the process ends, or may not start any."""
-    try:
-        for _ in range(count):
-            threads.pool().submit(work)
-    except RuntimeError:
-        return
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item], count: int) -> Iterator[Result]:

@@ -19,9 +19,9 @@ from h5py import h5t
 from h5burst._ext.chunk_reading import MISSING, ChunkReading
 from h5burst.accelerate.boxes import Box, starts_of, touched, volume
 from h5burst.accelerate.facts import Facts, has_class_of_its_dtype, is_safe_cast
-from h5burst.accelerate.helpers import help_with, helper_count
 from h5burst.direct_chunks import stored_chunks
 from h5burst.runtime import simd
+from h5burst.runtime.threads import help_with, helper_count
 
 _BATCH_BYTES = 1 << 20  # that a thread takes at once
 _MAX_MEMORY = 48 << 20  # of all threads, beside the result

@@ -15,11 +15,12 @@ from h5burst._ext import shuffle as kernels
 from h5burst.accelerate.boxes import Box
 from h5burst.accelerate.encoders import quickest
 from h5burst.accelerate.facts import DEFLATE, FLETCHER32, SHUFFLE, Facts, has_class_of_its_dtype, is_safe_cast
-from h5burst.accelerate.helpers import ahead, helper_count
+from h5burst.accelerate.helpers import ahead
 from h5burst.codecs import registry
 from h5burst.direct_chunks import masked_chunks, put_chunk
 from h5burst.runtime.buffers import Bytes, thread_buffer
 from h5burst.runtime.gc_pause import collection_paused
+from h5burst.runtime.threads import helper_count
 
 _BATCH_BYTES = 1 << 20  # that are handed to a thread at once
 _MAX_CHUNK_BYTES = 16 << 20  # of which each thread needs a few at once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from h5burst._ext.h5parse import ProcessLock
@@ -30,6 +31,16 @@ class DecodedChunks:
             if chunk is not None:
                 self._chunks.move_to_end(key)
             return chunk
+
+    def get_all(self, dataset: int, numbers: Iterable[int]) -> list[Bytes | None]:
+        """As `get`, several chunks of a dataset."""
+        chunks = self._chunks
+        with self._lock.of_this_process():
+            found = [chunks.get((dataset, number)) for number in numbers]
+            for number, chunk in zip(numbers, found, strict=True):
+                if chunk is not None:
+                    chunks.move_to_end((dataset, number))
+        return found
 
     def put(self, key: Key, chunk: Bytes) -> None:
         """Keep a chunk, if there is room for it at all."""

@@ -22,18 +22,21 @@ from h5burst.format.constants import UNDEFINED
 from h5burst.format.data_layout import CHUNKED, COMPACT, CONTIGUOUS, ChunkedLayout, Run
 from h5burst.format.filter_pipeline import decode_fill_value, decode_filters
 from h5burst.model.errors import CorruptStructureError, UnsupportedFeatureError
+from h5burst.read import many_chunks
 from h5burst.read.block_cache import GAP_BYTES, CoalescedChunks
 from h5burst.read.decoded_chunks import MAX_OF_ONE
 from h5burst.read.handle import FileHandle
 from h5burst.runtime import buffers
-from h5burst.runtime.threads import parallel_map
+from h5burst.runtime.threads import parallel_map, split_evenly
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
+Positions: TypeAlias = "np.ndarray[Any, np.dtype[np.uint64]]"
 
 NEVER_WRITTEN = "was never written: read what you need of it lazily"
 _SLAB_BYTES = 4 << 20  # of a contiguous dataset, read at once to pick elements from
 _FEW_CHUNKS = 4
 _SEARCHES = 4  # small reads before the whole index of chunks is read
+_PIECES_BYTES = 1 << 22  # of rows that are copied from a file by one thread, where there are more
 _GAP_BYTES = 1 << 13  # between rows of it that are read at once: they take as long as another call
 _LONG_ROW_BYTES = 1 << 11  # a row that is wanted whole is read into its place, rather than with what is beside it
 _MIN_UNWRITTEN = 1 << 30  # bytes of datasets that were never written, which any file may have
@@ -232,6 +235,11 @@ class Elements:
                     *self._kept, search, places, new_elements(shape, self.raw) if out is None else out
                 )
             index = self.index(source)
+            pieces = self._pieces(source, index, places)
+            if pieces is not None:
+                out = new_elements(shape, self.raw) if out is None else out
+                _read_pieces(source, *pieces, out, threads=threads)
+                return out
             fetch = self._fetch(source, self._coalesced(source, places))
             if self._kept is not None and is_small:
                 return self._read_kept(
@@ -239,7 +247,8 @@ class Elements:
                 )
             if len(index.numbers) == plan.chunk_count:
                 out = new_elements(shape, self.raw) if out is None else out
-                chunks.read_into(fetch, plan, out, places, threads)
+                if not many_chunks.read(source, plan, index, places, out, self._kept, threads):
+                    chunks.read_into(fetch, plan, out, places, threads)
                 return out
             sparse = _put(self._filled(source, shape), out)
             numbers = index.numbers[_touches(index.numbers, plan, places)].tolist()
@@ -252,11 +261,42 @@ class Elements:
         except chunks.ChunkError as error:
             raise CorruptStructureError(str(error)) from error
 
+    def _pieces(
+        self, source: Source, index: ChunkIndex, places: tuple[AxisIndices, ...]
+    ) -> tuple[Positions, Positions] | None:
+        """Address and bytes of each piece of a local file that holds some of the rows, one after the other.
+
+        None where they have to be decoded, are not in one run each, or were never written.
+        """
+        plan = self.plan
+        if plan.filters or source.reader is not None or plan.chunks[1:] != self.shape[1:]:
+            return None
+        for axis, length in zip(places[1:], self.shape[1:], strict=True):
+            if not isinstance(axis, range) or axis != range(length):
+                return None
+        most = (
+            places[0][-1] // plan.chunks[0] - places[0][0] // plan.chunks[0] + 1
+        )  # chunks, however many a shape claims
+        if isinstance(places[0], range) and most > len(index.numbers):
+            return None
+        starts, stops, chunk_numbers = _split(*_stretches(places[0]), plan.chunks[0])
+        numbers = chunk_numbers.astype(np.int64)
+        at = np.searchsorted(index.numbers, numbers)
+        if at[-1] == len(index.numbers) or not np.array_equal(index.numbers[at], numbers):
+            return None
+        if not (index.sizes[at] == plan.chunk_bytes).all():
+            return None
+        row = np.uint64(math.prod(self.shape[1:]) * self.raw.itemsize)
+        first_rows = chunk_numbers * np.uint64(plan.chunks[0])
+        return index.addresses[at] + (starts - first_rows) * row, (stops - starts) * row
+
     def _is_small_read(self, places: tuple[AxisIndices, ...], shape: tuple[int, ...]) -> bool:
         """True where the decoded chunks are to be kept: few chunks, and a small part of them."""
         plan = self.plan
-        touched = math.prod(len(chunks.touched(axis, chunk)) for axis, chunk in zip(places, plan.chunks, strict=True))
         wanted_bytes = math.prod(shape) * self.raw.itemsize
+        if wanted_bytes > plan.chunk_bytes:
+            return False  # as below, known before the chunks are
+        touched = math.prod(len(chunks.touched(axis, chunk)) for axis, chunk in zip(places, plan.chunks, strict=True))
         return (
             touched <= _FEW_CHUNKS and plan.chunk_bytes <= MAX_OF_ONE and 4 * wanted_bytes <= touched * plan.chunk_bytes
         )
@@ -422,10 +462,12 @@ def _read_run(
         first = places[0][0] if shape else 0
         source.read_into(address + first * row, out.reshape(-1).view(np.uint8))
         return
-    gap = GAP_BYTES if source.reader is not None else _GAP_BYTES
-    if is_whole and row >= _LONG_ROW_BYTES and source.reader is None:
-        source.read_rows(address, row, np.asarray(places[0], np.int64), out.reshape(-1).view(np.uint8))
+    if is_whole and source.reader is None:
+        starts, stops = _stretches(places[0])
+        gap = 0 if row >= _LONG_ROW_BYTES else _GAP_BYTES
+        _read_pieces(source, address + starts * row, (stops - starts) * row, out, gap)
         return
+    gap = GAP_BYTES if source.reader is not None else _GAP_BYTES
     if row > _SLAB_BYTES or row - _span_bytes(shape[1:], places[1:], out.dtype.itemsize) > gap:
         for number, i in enumerate(places[0]):
             _read_run(source, address + int(i) * row, shape[1:], places[1:], out[number])
@@ -443,6 +485,50 @@ def _read_run(
         rows = slab[:count].reshape(high - low, *shape[1:])[tuple(slice(*edge) for edge in ((0, high - low), *inner))]
         here: tuple[AxisIndices, ...] = (places[0][first:last], *places[1:])
         out[first:last] = rows[relative_index(here, ((low, high), *inner))]
+
+
+def _stretches(places: AxisIndices) -> tuple[Positions, Positions]:
+    """The beginning of each stretch of neighbouring places, and its end."""
+    if isinstance(places, range) and places.step == 1:
+        return np.array([places.start], np.uint64), np.array([places.stop], np.uint64)
+    numbers = np.asarray(places, np.uint64)
+    breaks = np.flatnonzero(np.diff(numbers) != 1)
+    return numbers[np.concatenate([[0], breaks + 1])], numbers[np.append(breaks, len(numbers) - 1)] + np.uint64(1)
+
+
+def _split(starts: Positions, stops: Positions, length: int) -> tuple[Positions, Positions, Positions]:
+    """Stretches cut at the multiples of a length: the beginning, the end and the multiple of each part."""
+    first, last = starts // length, (stops - 1) // length
+    counts = (last - first + 1).astype(np.int64)
+    if len(starts) == counts.sum():
+        return starts, stops, first
+    numbers = np.repeat(first, counts)
+    numbers += (np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)).astype(np.uint64)
+    begin, end = numbers * np.uint64(length), (numbers + 1) * np.uint64(length)
+    return np.maximum(np.repeat(starts, counts), begin), np.minimum(np.repeat(stops, counts), end), numbers
+
+
+def _read_pieces(
+    source: Source,
+    addresses: Positions,
+    sizes: Positions,
+    out: Array,
+    gap_bytes: int = _GAP_BYTES,
+    threads: int | None = None,
+) -> None:
+    """Fill `out`, which is C-contiguous, with pieces of a local file, one after the other.
+
+    gap_bytes: as of `Source.read_pieces`.
+    """
+    target = out.reshape(-1).view(np.uint8)
+    tasks = split_evenly(len(sizes), max(1, target.size // _PIECES_BYTES))
+    ends = np.concatenate([np.zeros(1, np.uint64), np.cumsum(sizes)])
+
+    def read(task: tuple[int, int]) -> None:
+        chosen, to = slice(*task), target[int(ends[task[0]]) : int(ends[task[1]])]
+        source.read_pieces(addresses[chosen], sizes[chosen], to, gap_bytes)
+
+    parallel_map(read, tasks, threads)
 
 
 def _span_bytes(shape: tuple[int, ...], places: tuple[AxisIndices, ...], itemsize: int) -> int:

@@ -18,6 +18,7 @@ from h5burst.runtime import cgroups
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_WORTH_A_THREAD = 256 << 10  # bytes
 _MOST = 4096  # threads; more is a slip of the pen, and cannot be started
 _lock = threading.Lock()
 _pools: dict[tuple[int, int], _Pool] = {}
@@ -235,6 +236,22 @@ def give_up(waiting: Collection[Future[Any]]) -> None:
     for future in waiting:
         future.cancel()
     wait(waiting)
+
+
+def helper_count(size: int, threads: int | None = None) -> int:
+    """Number of other threads that so many bytes are worth; none for who is one of them. threads: all, at most."""
+    if getattr(_inside, "value", False):
+        return 0
+    return max(0, min(thread_count(threads) - 1, size // _WORTH_A_THREAD))
+
+
+def help_with(work: Callable[[], None], count: int) -> None:
+    """Ask so many threads of the pool to call `work`. Fewer where the process ends, or may not start any."""
+    try:
+        for _ in range(count):
+            pool().submit(work)
+    except RuntimeError:
+        return
 
 
 def split_evenly(length: int, parts: int) -> list[tuple[int, int]]:

@@ -88,7 +88,8 @@ def take(
     """
     sparse = is_sparse_source(values)
     index = np.arange(values.shape[0]) if rows is None else np.asarray(rows, np.int64)
-    rows_wanted, places = np.unique(index, return_inverse=True)
+    is_ascending = bool((index[1:] > index[:-1]).all())
+    rows_wanted, places = (index, index) if is_ascending else np.unique(index, return_inverse=True)
 
     def read(run: np.ndarray[Any, Any]) -> Any:
         first = int(run[0])
@@ -99,22 +100,22 @@ def take(
     if columns is None and not sparse and hasattr(values, "read_into"):  # as they are stored, into their places
         rows = np.empty((len(rows_wanted), values.shape[1]), values.dtype) if room is None else room[: len(rows_wanted)]
         if values.read_into(rows_wanted, rows):
-            return rows if np.array_equal(rows_wanted, index) else rows[places]
-    runs = list(_runs(rows_wanted, values))
+            return rows if is_ascending else rows[places]
+    threads = None if getattr(values, "reads_in_threads", False) else 1
     read_rows = getattr(values, "read_rows", None)
-    if read_rows is not None and len(runs) > 1:  # a list of rows in one request, a block of them at a time
-        most = rows_at_once(values)
-        parts = [read_rows(rows_wanted[start : start + most]) for start in range(0, len(rows_wanted), most)]
+    if read_rows is not None and len(rows_wanted) and rows_wanted[-1] - rows_wanted[0] >= len(rows_wanted):
+        most = rows_at_once(values)  # a list of rows in one request, a block of them at a time
+        lists = [rows_wanted[start : start + most] for start in range(0, len(rows_wanted), most)]
+        parts = parallel_map(read_rows, lists, threads)
         parts = parts if columns is None else [part[:, columns] for part in parts]
     else:
-        threads = None if getattr(values, "reads_in_threads", False) else 1
-        parts = parallel_map(read, runs, threads)
+        parts = parallel_map(read, list(_runs(rows_wanted, values)), threads)
     width = values.shape[1] if columns is None else len(columns)
     if sparse:
         picked = _stacked(parts) if parts else sp.csr_matrix((0, width), dtype=values.dtype)
-        return picked if np.array_equal(rows_wanted, index) else picked[places]
+        return picked if is_ascending else picked[places]
     joined = np.concatenate(parts) if parts else np.empty((0, width), values.dtype)
-    return joined if np.array_equal(rows_wanted, index) else joined[places]
+    return joined if is_ascending else joined[places]
 
 
 def _stacked(parts: list[Any]) -> Any:

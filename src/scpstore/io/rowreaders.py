@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from h5burst import LazyArray
-from scpstore.io.csr import check_places
+from scpstore.io.csr import IntArray, check_places
 from scpstore.io.csr_decode import index_array
 from scpstore.io.exceptions import IOFormatError
 from scpstore.io.matrices import (
@@ -59,7 +59,7 @@ class StoredRows:
         with self._stored.naming_damage():
             if self.format is None:
                 return self._convert(np.ascontiguousarray(numbers(self._stored, self._name)[start:stop]))
-            return self._convert(self._csr_rows(start, stop))
+            return self._convert(self._csr_rows(range(start, stop)))
 
     def prefetch(self, rows: np.ndarray[Any, Any]) -> bool:
         """Have the system bring dense rows, ascending, into its cache; False where they are not stored as they are."""
@@ -95,37 +95,67 @@ class StoredRows:
         arrays = [numbers(self._stored, name) for name in names]
         return arrays if all(isinstance(each, LazyArray) for each in arrays) else None
 
-    def _csr_rows(self, start: int, stop: int) -> Any:
+    @property
+    def read_rows(self) -> Callable[[np.ndarray[Any, Any]], Any] | None:
+        """Rows of a sparse matrix by a list, ascending, of which only the entries are read; None for dense ones."""
+        return None if self.format is None or self._in_memory() is not None else self._listed
+
+    def _listed(self, index: np.ndarray[Any, Any]) -> Any:
+        with self._stored.naming_damage():
+            return self._convert(self._csr_rows(index))
+
+    def _csr_rows(self, index: range | np.ndarray[Any, Any]) -> Any:
+        """Some rows, ascending, as CSR."""
         data, indices, indptr = (numbers(self._stored, f"{self._name}_{part}") for part in CSR_PARTS)
         if indptr.shape != (self.shape[0] + 1,) or data.shape != indices.shape or data.ndim != 1:
             raise IOFormatError(f"{self._stored.where}/{self._name}_*: not a sparse matrix of shape {self.shape}")
-        edges = self._row_edges(indptr, start, stop)
-        first, last = int(edges[0]), int(edges[-1])
-        begins = first == 0 if start == 0 else first >= 0
-        ends = last == data.shape[0] if stop == self.shape[0] else last <= data.shape[0]
-        if not begins or not ends or bool((edges[1:] < edges[:-1]).any()):
+        starts, stops = self._row_edges(indptr, index)
+        begins = not len(index) or index[0] or starts[0] == 0
+        ends = not len(index) or index[-1] + 1 < self.shape[0] or stops[-1] == data.shape[0]
+        rises = bool((starts <= stops).all() and (stops[:-1] <= starts[1:]).all())
+        if not (begins and ends and rises) or (len(index) and not 0 <= starts[0] <= stops[-1] <= data.shape[0]):
             raise IOFormatError(f"{self._stored.where}/{self._name}_indptr does not rise from 0 to {data.shape[0]}")
         family = sp.csr_array if stored_kind(self._name, self._stored).is_array else sp.csr_matrix
-        csr = family((stop - start, self.shape[1]), dtype=np.float64)
-        csr.data = np.asarray(data[first:last])
-        places = np.asarray(indices[first:last])
+        csr = family((len(index), self.shape[1]), dtype=np.float64)
+        pointers = np.zeros(len(index) + 1, np.int64)
+        np.cumsum(stops - starts, out=pointers[1:])
+        if isinstance(index, range):
+            entries: Any = slice(int(starts[0]), int(stops[-1])) if len(index) else slice(0, 0)
+        else:
+            entries = np.repeat(starts - pointers[:-1], np.diff(pointers))
+            entries += np.arange(len(entries))
+        csr.data, places = _entries(data, entries), _entries(indices, entries)
         try:
             check_places(places, self.shape[1], "column")
         except ValueError as error:
             raise IOFormatError(f"{self._stored.where}/{self._name}_indices: {error}") from error
         csr.indices = index_array(places)
-        csr.indptr = (edges - first).astype(csr.indices.dtype)
+        csr.indptr = pointers.astype(csr.indices.dtype)
         return csr
 
-    def _row_edges(self, indptr: Any, start: int, stop: int) -> np.ndarray[Any, Any]:
-        """The bounds of rows [start, stop) among the entries, as int64."""
+    def _row_edges(self, indptr: Any, index: range | np.ndarray[Any, Any]) -> tuple[IntArray, IntArray]:
+        """The beginnings and the ends of rows among the entries, as int64."""
         if indptr.dtype.kind not in "iu" or numbers(self._stored, f"{self._name}_indices").dtype.kind not in "iu":
             raise IOFormatError(
                 f"{self._stored.where}/{self._name}_*: row pointers and column numbers must be integers"
             )
         if self._pointers is None and indptr.size * indptr.dtype.itemsize <= _POINTERS_BYTES:
             self._pointers = np.asarray(indptr)
-        edges = np.asarray((self._pointers if self._pointers is not None else indptr)[start : stop + 1])
-        if len(edges) and edges.dtype.kind == "u" and int(edges.max()) > np.iinfo(np.int64).max:
-            raise IOFormatError(f"{self._stored.where}/{self._name}_indptr holds {int(edges.max())}")
-        return edges.astype(np.int64)
+        pointers = indptr if self._pointers is None else self._pointers
+        if isinstance(index, range):
+            edges = np.asarray(pointers[index.start : index.stop + 1])
+            starts, stops = edges[:-1], edges[1:]
+        else:
+            starts, stops = np.asarray(pointers[index]), np.asarray(pointers[index + 1])
+        if len(stops) and stops.dtype.kind == "u" and max(int(starts.max()), int(stops.max())) > np.iinfo(np.int64).max:
+            raise IOFormatError(f"{self._stored.where}/{self._name}_indptr holds {int(stops.max())}")
+        return starts.astype(np.int64), stops.astype(np.int64)
+
+
+def _entries(array: Any, entries: slice | IntArray) -> np.ndarray[Any, Any]:
+    """Entries of an array, read or not: a stretch of them, or numbers that ascend."""
+    if isinstance(entries, slice) or not isinstance(array, LazyArray):
+        return np.asarray(array[entries])
+    out = np.empty(len(entries), array.dtype)
+    array.read_into(entries, out)
+    return out
