@@ -308,6 +308,17 @@ def test_any_q_value_and_column_on_request(tmp_path: Path) -> None:
             read_diann(path, **wrong)
 
 
+def test_ids_and_marks_on_request(tmp_path: Path) -> None:
+    """IDs are there already; a decoy is 0 or 1."""
+    header = "Run|Protein.Group|Precursor.Id|Precursor.Quantity|PG.MaxLFQ|Decoy"
+    path = write(tmp_path / "report.tsv", header, "r1|P1|AAK2|5|6|0", "r1|P2|CCK2|5|6|1")
+    container = read_report(path, annotations=["Precursor.Id", "Protein.Group"], layers=["Decoy"])
+    assert container.assays["precursors"].var.columns == ["_index", "Protein.Group", "decoy"]
+    assert container.assays["proteins"].var.columns == ["_index", "decoy"]
+    assert container.assays["precursors"].var["decoy"].to_list() == [False, True]
+    assert values(container, "precursors", "Decoy") == {("r1", "AAK2"): 0, ("r1", "CCK2"): 1}
+
+
 def test_rows_of_a_group_that_differ_in_what_is_of_their_library_entry(tmp_path: Path) -> None:
     """DIA-NN's Lib.PG.Q.Value is of a precursor's entry in the library; Genes.MaxLFQ.Unique is empty if it is shared."""
     header = "Run|Protein.Group|Precursor.Id|Precursor.Quantity|PG.MaxLFQ|Lib.PG.Q.Value|Genes.MaxLFQ.Unique"
@@ -463,6 +474,7 @@ def test_isobaric_labels_of_fragpipe(tmp_path: Path) -> None:
         found = values(container, "proteins", layer)  # logarithms: 0 is a value
         assert found == {("a", "P1"): 21.5, ("b", "P1"): 0, ("b", "P2"): -1.5}
         assert container.assays["proteins"].var["ReferenceIntensity"].to_list() == ["22.5", "20.5"]
+    assert list(read_report(write(tmp_path / "abundance_gene_MD.tsv", header, *rows)).assays) == ["genes"]
     peptides = write(tmp_path / "abundance_peptide_MD.tsv", header.replace("Protein|", "Peptide|"), *rows)
     assert list(read_report(peptides).assays) == ["peptides"]
     channels = "Protein|Protein ID|set1 Spectral Count|set1 Intensity|set1 126 Abundance|set1 127N Abundance"

@@ -155,13 +155,14 @@ def read_diann(
 
 def _without_decoys(table: Table) -> Table:
     """The table. Raises `IOFormatError` for decoys: whether targets have their IDs is not known of other parts."""
-    if _DECOY in table.columns and _is_decoy(table.read([_DECOY]).get_column(_DECOY).cast(pl.String)).any():
+    if _DECOY in table.columns and _is_decoy(table.read([_DECOY]).get_column(_DECOY)).any():
         raise IOFormatError(f"{table.path} has decoys, which are not read in parts: leave out `out`, or the decoys")
     return table
 
 
 def _is_decoy(column: pl.Series) -> pl.Series:
-    return column.str.to_lowercase().is_in(["1", "1.0", "true"]).fill_null(False)
+    marks: pl.Series = column.cast(pl.String).str.to_lowercase().is_in(["1", "1.0", "true"]).fill_null(False)
+    return marks
 
 
 def _only_reports(table: Table) -> None:

@@ -18,6 +18,7 @@ from scpstore.core.structures import MaskCode, ScpContainer
 from scpstore.io.delimited import Table, open_table
 from scpstore.io.engines.long_tables import Level, from_wide
 from scpstore.io.engines.shared import (
+    GENES,
     PEPTIDES,
     PRECURSORS,
     PROTEINS,
@@ -79,7 +80,7 @@ def read_fragpipe(
     Returns
     -------
     ScpContainer
-        With the assay "proteins", "peptides", "precursors" or "sites".
+        With the assay "proteins", "genes", "peptides", "precursors" or "sites".
 
     Raises
     ------
@@ -193,8 +194,10 @@ def _feature(table: Table, fixed: Sequence[str]) -> tuple[str, str]:
     """The column of IDs, and the assay. Raises `IOFormatError`."""
     names = set(fixed)
     if set(OF_TMT_REPORT) <= names:
-        is_of_sites = "-site_" in table.path.name
-        return "Index", SITES if is_of_sites else PEPTIDES if "Peptide" in names else PROTEINS
+        for part, assay in (("-site_", SITES), ("_gene_", GENES)):
+            if part in table.path.name:
+                return "Index", assay
+        return "Index", PEPTIDES if "Peptide" in names else PROTEINS
     if set(_ION[:2]) <= names:
         return "ion", PRECURSORS
     if "Index" in names:

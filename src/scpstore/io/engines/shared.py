@@ -45,12 +45,8 @@ class Request:
             if name not in columns:
                 raise ValidationError(f"{path} has no column {name!r}: there are {', '.join(columns)}", kind)
             owner = _owner(adapted, name)
-            read_columns = (
-                (*adapted[owner].numbers, adapted[owner].feature)
-                if kind != "annotations"
-                else adapted[owner].annotations
-            )
-            if kind == "q_values" or name not in read_columns:
+            read_columns = adapted[owner].annotations if kind == "annotations" else adapted[owner].numbers
+            if kind == "q_values" or name not in (*read_columns, adapted[owner].feature):
                 more: dict[str, Any] = {kind: tuple(dict.fromkeys((*getattr(adapted[owner], kind), name)))}
                 adapted[owner] = replace(adapted[owner], **more)
         return adapted
