@@ -209,9 +209,9 @@ class Trailer(NamedTuple):
     reason: str = ""
 
 
-def trailer_length(reason: str = "") -> int:
-    """Bytes of a trailer."""
-    return _TRAILER.size + len(reason.encode()) + _CHECKSUM
+def trailer_length() -> int:
+    """Bytes of a trailer without a reason."""
+    return _TRAILER.size + _CHECKSUM
 
 
 def encode_trailer(newest: int | None, reserve: int, reason: str = "") -> bytes:

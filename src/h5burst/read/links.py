@@ -85,11 +85,11 @@ class LinkResolver:
         return _Found(at, deepest)
 
 
-def find_external(name: bytes, path: str, exists: Callable[[str], bool] = os.path.isfile) -> str | None:
+def find_external(name: bytes, path: str) -> str | None:
     """The file that an external link of the file at `path` names: beside it, else where the process works."""
     filename = os.fsdecode(name)
     directory = os.path.dirname(path)
     places = [os.path.join(directory, filename), filename]
     if os.path.isabs(filename):
         places = [filename, os.path.join(directory, os.path.basename(filename))]
-    return next((os.path.abspath(candidate) for candidate in places if exists(candidate)), None)
+    return next((os.path.abspath(candidate) for candidate in places if os.path.isfile(candidate)), None)

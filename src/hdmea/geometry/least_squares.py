@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from h5burst._ext import fits as _ext
 from hdmea.geometry.robust import TUKEY, Floats
 
+ROUNDS = 6  # of reweighting
+
 
 class Surface(IntEnum):
     """Surfaces that can be fitted, and their parameters in order. Angles in radians, from x towards y.
@@ -130,7 +132,6 @@ def fit_polynomial(
     *,
     min_scale: float,
     prior: NDArray[Any] | None = None,
-    rounds: int = 6,
 ) -> Polynomial | None:
     """v(u) by iteratively reweighted least squares (Tukey's biweight, 4.685 times 1.4826 · MAD); None where singular.
 
@@ -148,5 +149,5 @@ def fit_polynomial(
     if not len(at) == len(given) == len(share) == len(begin) > 0:
         raise ValueError("u, v, weights and prior must have one length, at least 1")
     coefficients, robust = np.zeros(degree + 1), np.empty(len(begin))
-    done = _ext.fit_polynomial(at, given, share, begin, TUKEY, min_scale, rounds, coefficients, robust)
+    done = _ext.fit_polynomial(at, given, share, begin, TUKEY, min_scale, ROUNDS, coefficients, robust)
     return Polynomial(coefficients, robust) if done else None

@@ -194,15 +194,13 @@ class ThreadBuffers(threading.local):
         return buffer
 
 
-def checked_block(block: Any, name: str = "block") -> Samples:
+def checked_block(block: Any) -> Samples:
     """A block of a recording in C order.
 
     Parameters
     ----------
     block : (frames, channels) int16 or float32
         The samples.
-    name : str
-        What an error calls the block.
 
     Returns
     -------
@@ -217,9 +215,9 @@ def checked_block(block: Any, name: str = "block") -> Samples:
         `block` does not have two axes, or has no channels.
     """
     if not isinstance(block, np.ndarray):
-        raise TypeError(f"{name} must be a numpy array, got {type(block).__name__}")
+        raise TypeError(f"block must be a numpy array, got {type(block).__name__}")
     if block.dtype not in (np.dtype(np.int16), np.dtype(np.float32)):
-        raise TypeError(f"{name} must be int16 or float32, got {block.dtype}")
+        raise TypeError(f"block must be int16 or float32, got {block.dtype}")
     if block.ndim != 2 or block.shape[1] < 1:
-        raise ValueError(f"{name} must have shape (frames, channels) with at least one channel, got {block.shape}")
+        raise ValueError(f"block must have shape (frames, channels) with at least one channel, got {block.shape}")
     return np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("="))

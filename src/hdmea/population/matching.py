@@ -62,7 +62,7 @@ def none_because(reason: str) -> Matches:
     return Matches(empty, empty, np.empty(0), np.zeros(2), reason=reason)
 
 
-def match_units(one: Units, other: Units, *, min_posterior: float = MIN_POSTERIOR, seed: int = 0) -> Matches:
+def match_units(one: Units, other: Units, *, seed: int = 0) -> Matches:
     """Find the units of two recordings that are the same cell.
 
     Units without a soma are left out. The method is this project's own; docs/population.md has its error rates.
@@ -91,7 +91,7 @@ def match_units(one: Units, other: Units, *, min_posterior: float = MIN_POSTERIO
     posterior, prior = _posterior(near, likeness, residual, null, min(len(here), len(others_located)))
     if prior < MIN_SHARE:
         return none_because(f"hardly a unit is found again ({prior:.0%}): are they of one chip?")
-    first, second, chosen = _assigned(near, posterior, (len(here), len(others_located)), min_posterior)
+    first, second, chosen = _assigned(near, posterior, (len(here), len(others_located)))
     return Matches(here[first], others_located[second], chosen, drift, prior, len(null))
 
 
@@ -218,7 +218,7 @@ def _posterior(near: Ints, likeness: Floats, residual: Floats, null: Floats, max
     return np.asarray(posterior), share
 
 
-def _assigned(near: Ints, posterior: Floats, shape: tuple[int, int], min_posterior: float) -> tuple[Ints, Ints, Floats]:
+def _assigned(near: Ints, posterior: Floats, shape: tuple[int, int]) -> tuple[Ints, Ints, Floats]:
     """One-to-one pairs with the largest product of odds, of those whose posterior is high enough."""
     from scipy.optimize import linear_sum_assignment
 
@@ -229,5 +229,5 @@ def _assigned(near: Ints, posterior: Floats, shape: tuple[int, int], min_posteri
     full = np.zeros(shape)
     full[tuple(near.T)] = posterior
     chosen = full[rows, columns]
-    good = chosen >= min_posterior
+    good = chosen >= MIN_POSTERIOR
     return rows[good].astype(np.int64), columns[good].astype(np.int64), chosen[good]
