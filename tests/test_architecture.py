@@ -51,9 +51,19 @@ def is_path_of_scripts(name: str) -> bool:
     return name in modules() and "sys.modules[__name__] =" in modules()[name].read_text(encoding="utf-8")
 
 
-def imports_of(name: str) -> Iterator[str]:
+@cache
+def tree_of(name: str) -> ast.Module:
+    return ast.parse(modules()[name].read_text(encoding="utf-8"))
+
+
+@cache
+def imports_of(name: str) -> tuple[str, ...]:
     """Modules of this project that a module imports, wherever in it."""
-    for node in ast.walk(ast.parse(modules()[name].read_text(encoding="utf-8"))):
+    return tuple(_imports_of(name))
+
+
+def _imports_of(name: str) -> Iterator[str]:
+    for node in ast.walk(tree_of(name)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in (*ROOMS, "scptensor"))
         elif isinstance(node, ast.ImportFrom):
@@ -83,9 +93,7 @@ def test_every_module_is_in_a_room() -> None:
 
 
 def test_paths_of_scripts_hold_nothing_of_their_own() -> None:
-    bodies = {
-        n: ast.parse(path.read_text(encoding="utf-8")).body for n, path in modules().items() if is_path_of_scripts(n)
-    }
+    bodies = {name: tree_of(name).body for name in modules() if is_path_of_scripts(name)}
     kinds = (ast.Import, ast.ImportFrom, ast.If)
     assert bodies
     assert [name for name, body in bodies.items() if not all(isinstance(one, kinds) for one in body[1:])] == []
@@ -223,8 +231,8 @@ def is_command(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 def test_calls_are_not_wide() -> None:
     """Options travel in small data classes."""
     wide = set()
-    for name, path in modules().items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for name in modules():
+        for node in ast.walk(tree_of(name)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not is_command(node):
                 given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 if len([one for one in given if one.arg not in ("self", "cls")]) > MAX_PARAMETERS:
@@ -240,8 +248,8 @@ def test_a_class_name_means_one_thing() -> None:
     """Other classes of one name are private, each to its module."""
     found = Counter(
         node.name
-        for path in modules().values()
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for name in modules()
+        for node in tree_of(name).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert {name for name, count in found.items() if count > 1} == SHARED_CLASS_NAMES

@@ -50,6 +50,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> SimulatedMcsH5:
     return simulate_mcs_h5(path, n_electrodes=252, sampling_rate=50_000, duration_s=0.3, options=options, seed=2)
 
 
+SLOW = 12  # two of so many are compared, as the vendor's reader takes its time
+
+
 def oracle(path: Path) -> Iterator[tuple[McsRecording, Any]]:
     """Each recording as ours and as the vendor's reader has it."""
     theirs = RawData(str(path))
@@ -70,7 +73,7 @@ def assert_equal_streams(path: Path) -> None:
                 info = other.channel_infos[channel.channel_id]
                 assert (channel.row, channel.label) == (info.row_index, info.label)
                 assert channel.sampling_frequency == pytest.approx(info.sampling_frequency.magnitude, rel=1e-12)
-                if channel.row % 7 > 1:  # the vendor's reader is slow
+                if channel.row % SLOW > 1:
                     continue
                 values, unit = other.get_channel(channel.channel_id)
                 assert (channel.unit == "V") == (str(unit) == "volt")
@@ -83,8 +86,10 @@ def assert_equal_streams(path: Path) -> None:
                 assert event.channel_ids == tuple(other.info.source_channel_ids)
         for stream in ours.segment_streams:
             assert len(stream) == len(theirs.segment_streams[stream.number].segment_entity)
-            for segment in stream:
+            for number, segment in enumerate(stream):
                 assert isinstance(segment, SegmentEntity)
+                if number % SLOW > 1:
+                    continue
                 other = theirs.segment_streams[stream.number].segment_entity[segment.id]
                 np.testing.assert_array_equal(segment.cutouts(), other.get_segment_in_range(0)[0])
                 np.testing.assert_array_equal(segment.times, other.data_ts[0])
