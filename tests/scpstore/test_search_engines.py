@@ -211,6 +211,19 @@ def test_evidence_is_added_up(tmp_path: Path) -> None:
     assert container.assays["precursors"].var["reverse"].to_list() == [False, False, True, False]
 
 
+def test_evidence_of_labels_beside_a_run_without(tmp_path: Path) -> None:
+    """As a real file has it: what is not labelled has no intensity but that of L. Some versions write "Gene Names"."""
+    header = f"{EVIDENCE}|Ratio H/L|Intensity L|Intensity H|Leading Razor Protein|Gene Names"
+    rows = ["AAK|_AAK_|2|r1|a|ISO-MSMS|30||P1|2|10|20|P1|G", "AAK|_AAK_|2|r1|a|MSMS|3||P1||1|2|P1|G",
+            "AAK|_AAK_|2|r2|free|MULTI-MATCH|||P1||7||P1|G"]  # fmt: skip
+    container = read_report(write(tmp_path / "evidence.txt", header, *rows))
+    assert values(container, "precursors", "Intensity") == {("a", "_AAK_.2"): 33}
+    assert values(container, "precursors", "Intensity L") == {("a", "_AAK_.2"): 11, ("free", "_AAK_.2"): 7}
+    assert values(container, "precursors", "Intensity H") == {("a", "_AAK_.2"): 22}
+    assert codes(container, "precursors", "Intensity L", MaskCode.MBR) == {("free", "_AAK_.2")}
+    assert container.assays["precursors"].var.select("Leading Razor Protein", "Gene Names").rows() == [("P1", "G")]
+
+
 def test_evidence_of_isobaric_labels(tmp_path: Path) -> None:
     header = EVIDENCE + "|Reporter intensity corrected 1|Reporter intensity corrected 2"
     rows = ["AAK|_AAK_|2|r1|a|MSMS|10||P1|1|2", "AAK|_AAK_|2|r2|a|MSMS|10||P1|4|0", "AAK|_AAK_|2|r3|b|MSMS|10||P1|0|0"]

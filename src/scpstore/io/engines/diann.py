@@ -94,7 +94,8 @@ def read_diann(
         A table about the samples, joined by the IDs in its first column (as in `Run`, of plexDIA `run_channel`).
     q_value
         Quantities whose q-value (`Q.Value`, `PG.Q.Value`) is above are marked FILTERED in the mask; a dict names
-        others, each for the assay that it is about: `{"Lib.Q.Value": 0.01, "Lib.PG.Q.Value": 0.01}`.
+        others, each for the assay that it is about: `{"Lib.Q.Value": 0.01, "Lib.PG.Q.Value": 0.01}`. Where rows of a
+        group differ in one, as they may in `Lib.PG.Q.Value`, the least counts, and a warning says so.
     precursors
         Beside a protein matrix: the precursor matrix. None: the one that is named like it, if there is one.
     layers, annotations

@@ -64,6 +64,10 @@ _ANNOTATIONS = {
     ),
 }
 _TABLES = {_IDS: (PROTEINS, MAXQUANT), _SEQUENCE: (PEPTIDES, MAXQUANT_PEPTIDES), _SITE: (SITES, MAXQUANT_SITES)}
+_OF_EVIDENCE = (  # two are written in two ways, from version to version
+    "Sequence", "Modifications", "Proteins", "Leading razor protein", "Leading Razor Protein", "Gene names",
+    "Gene Names",
+)  # fmt: skip
 _REPORTER = re.compile(
     r"(?P<layer>Reporter intensity(?: corrected| not corrected| count)?) (?P<channel>\d+)(?: (?P<of>.+))?"
 )
@@ -348,11 +352,7 @@ def _from_evidence(table: Table, drop: Sequence[str], request: Request) -> ScpCo
     numbers = [name for by_channel in reporters.values() for name in by_channel.values()] or summed
     if not numbers:
         raise not_a_report(table, "MaxQuant", "the column 'Intensity'")
-    annotation_names = tuple(
-        n
-        for n in ("Sequence", "Modifications", "Proteins", "Leading razor protein", "Gene names")
-        if n in table.columns
-    )
+    annotation_names = tuple(name for name in _OF_EVIDENCE if name in table.columns)
     level = Level(PRECURSORS, "precursor", tuple(numbers), annotations=annotation_names)
     asked = Request(annotations=request.annotations).levels([level], table.columns, table.path)[0].annotations
     ids = ["Modified sequence", "Charge"]
