@@ -111,6 +111,19 @@ def test_groups_of_openms_are_features_and_its_rows_about_each_protein_are_none(
         read_mztab(made(tmp_path, METADATA + described))
 
 
+def test_decoys_of_openms_are_marked(tmp_path: Path) -> None:
+    """The row of a group says nothing; the one about its first protein does."""
+    header, *rows = OF_GROUPS.splitlines()
+    said = {"P1\tnull": "0", "P2\tnull": "1", "P3\tnull": "1"}
+    rows = [f"{row}\t{said.get(row[4:11], 'null')}" for row in rows]
+    text = "\n".join([f"{header}\topt_global_cv_PRIDE:0000303_decoy_hit", *rows, ""])
+    peptides = PEPTIDES.replace("_assay[2]\n", "_assay[2]\topt_global_cv_MS:1002217_decoy_peptide\n")
+    peptides = peptides.replace("\t1\t2\n", "\t1\t2\t0\n").replace("\t3\tnull\n", "\t3\tnull\t1\n")
+    container = read_mztab(made(tmp_path, METADATA + text + peptides))
+    assert container.assays["proteins"].var["decoy"].to_list() == [False, True]
+    assert container.assays["precursors"].var["decoy"].to_list() == [False, True]
+
+
 def test_abundances_that_are_all_null_are_told(tmp_path: Path) -> None:
     nothing = "".join(
         line for line in OF_GROUPS.splitlines(keepends=True) if "single" not in line and "indist" not in line

@@ -26,6 +26,7 @@ _LOCATION = re.compile(r"ms_run\[(\d+)\]-location")
 _ROWS_OF = {"PRH": "PRT", "PEH": "PEP"}
 # OpenMS: a protein that is in a group has rows about itself besides, and in groups of groups; quantities are of groups.
 _RESULT, _DESCRIBING = "opt_global_result_type", ("protein_details", "general_protein_group")
+_DECOYS = ("opt_global_cv_PRIDE:0000303_decoy_hit", "opt_global_cv_MS:1002217_decoy_peptide")
 _ANNOTATIONS = {
     "PRH": ("description", "taxid", "species", "database", "ambiguity_members", "protein_coverage"),
     "PEH": ("sequence", "modifications", "charge", "accession", "unique"),
@@ -56,7 +57,7 @@ def read_mztab(path: PathLike, cells: PathLike | None = None) -> ScpContainer:
 
     A sample is an assay (`assay[1]`), which of labelled runs is a channel; `obs` says its run, reagent and sample.
     Study variables are means of several assays, and no samples. "null" is missing; 0 stays 0. Rows in which OpenMS only
-    describes a protein of a group (`protein_details`) are no features.
+    describes a protein of a group (`protein_details`) are no features; its decoys are marked in `var` (`decoy`).
 
     Parameters
     ----------
@@ -157,6 +158,7 @@ def _assay(path: Path, sections: _Sections, header: str) -> tuple[Level, Matrice
         raise IOFormatError(f"{path}: {header} has no column {needed!r}")
     frame = frame.with_columns(_numbers(path, frame, name) for name in runs.values())
     has_number = pl.any_horizontal(pl.col(name).is_not_null() for name in runs.values())
+    whole = frame
     if _RESULT in names:
         frame = frame.filter(has_number | ~pl.col(_RESULT).is_in(_DESCRIBING).fill_null(False))
     if not frame.select(has_number.any()).item():
@@ -175,8 +177,18 @@ def _assay(path: Path, sections: _Sections, header: str) -> tuple[Level, Matrice
     assay = PROTEINS if header == "PRH" else PRECURSORS if has_charge else PEPTIDES
     level = Level(assay, key, (_LAYER,), annotations=annotation_names)
     matrices = from_wide(path, frame.select(key, *runs.values()), key, {_LAYER: runs}, every_row=header == "PRH")
-    matrices.var = annotated(frame, level, matrices.features)
+    matrices.var = _with_decoys(annotated(frame, level, matrices.features), whole if header == "PRH" else frame, key)
     return level, matrices
+
+
+def _with_decoys(var: pl.DataFrame, frame: pl.DataFrame, key: str) -> pl.DataFrame:
+    """The table of features with `decoy`, where the file says it: of a group by the row about its first protein."""
+    name = next((each for each in _DECOYS if each in frame.columns), None)
+    if name is None:
+        return var
+    is_decoy = pl.col(name).is_in(["1", "1.0", "true"]).all().alias("decoy")
+    said = frame.drop_nulls(name).group_by(pl.col(key).alias(INDEX)).agg(is_decoy)
+    return var.join(said, on=INDEX, how="left", maintain_order="left").with_columns(pl.col("decoy").fill_null(False))
 
 
 def _numbers(path: Path, frame: pl.DataFrame, name: str) -> pl.Series:
