@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "bits.h"
+
 enum {
     LITERAL_SYMBOLS = 288,
     DISTANCE_SYMBOLS = 32,
@@ -68,21 +70,11 @@ static uint32_t distance_entry(int symbol, unsigned bits) {
     return (bits + extra) | bits << 8 | (uint32_t)least << 16;
 }
 
-static inline unsigned highest_one(unsigned value) {
-#if defined(__GNUC__)
-    return 31u - (unsigned)__builtin_clz(value);
-#else
-    unsigned bit = 0;
-    while (value >>= 1) bit++;
-    return bit;
-#endif
-}
-
 /* The next code, where the first bit of a code is the lowest; 0 after the last one. */
 static inline unsigned next_code(unsigned code, int length) {
     unsigned zeros = ~code & ((1u << length) - 1);
     if (!zeros) return 0;
-    unsigned bit = 1u << highest_one(zeros);
+    unsigned bit = 1u << highest_bit(zeros);
     return (code & (bit - 1)) | bit;
 }
 

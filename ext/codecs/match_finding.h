@@ -7,6 +7,7 @@
 #ifndef H5BURST_MATCH_FINDING_H
 #define H5BURST_MATCH_FINDING_H
 
+#include "bits.h"
 #include "huffman.h"
 
 enum {
@@ -72,16 +73,6 @@ typedef struct {
     size_t matches;
     match match[MAX_MATCHES];
 } parsed_block;
-
-static inline unsigned highest_bit(uint32_t value) {
-#if defined(__GNUC__)
-    return 31u - (unsigned)__builtin_clz(value);
-#else
-    unsigned bit = 0;
-    while (value >>= 1) bit++;
-    return bit;
-#endif
-}
 
 static inline unsigned highest_bit_of_64(uint64_t value) {
 #if defined(__GNUC__)

@@ -102,6 +102,7 @@ DEFINE_UNSHUFFLE(16, interleave16(a, b); interleave16(b, a); interleave16(a, b);
 #endif
 
 typedef void (*turn_function)(const uint8_t *, size_t, size_t, uint8_t *);
+typedef void (*rest_function)(const uint8_t *, size_t, size_t, size_t, size_t, uint8_t *);
 
 static turn_function shuffle_function(size_t itemsize) {
 #if H5BURST_SSE2
@@ -123,10 +124,10 @@ static turn_function unshuffle_function(size_t itemsize) {
     return NULL;
 }
 
-/* HDF5's shuffle: byte k of every element one after another; bytes beyond the last whole element stay at the end. */
-static inline void shuffle_bytes(const uint8_t *source, size_t size, size_t itemsize, uint8_t *out) {
+/* Turn whole elements: by `turn` as many as it takes, by `rest` the others, block by block; what is behind stays. */
+static inline void turned(const uint8_t *source, size_t size, size_t itemsize, uint8_t *out, turn_function turn,
+                          rest_function rest) {
     size_t count = size / itemsize, done = 0;
-    turn_function turn = shuffle_function(itemsize);
     if (itemsize == 1 || count < 2) {
         memcpy(out, source, size);
         return;
@@ -135,29 +136,18 @@ static inline void shuffle_bytes(const uint8_t *source, size_t size, size_t item
         done = count & ~(size_t)15;
         turn(source, count, done, out);
     }
-    for (size_t first = done; first < count; first += BLOCK) {
-        size_t stop = first + BLOCK < count ? first + BLOCK : count;
-        planes_scalar(source, itemsize, count, first, stop, out);
-    }
+    for (size_t first = done; first < count; first += BLOCK)
+        rest(source, itemsize, count, first, first + BLOCK < count ? first + BLOCK : count, out);
     memcpy(out + count * itemsize, source + count * itemsize, size - count * itemsize);
 }
 
+/* HDF5's shuffle: byte k of every element one after another; bytes beyond the last whole element stay at the end. */
+static inline void shuffle_bytes(const uint8_t *source, size_t size, size_t itemsize, uint8_t *out) {
+    turned(source, size, itemsize, out, shuffle_function(itemsize), planes_scalar);
+}
+
 static inline void unshuffle_bytes(const uint8_t *source, size_t size, size_t itemsize, uint8_t *out) {
-    size_t count = size / itemsize, done = 0;
-    turn_function turn = unshuffle_function(itemsize);
-    if (itemsize == 1 || count < 2) {
-        memcpy(out, source, size);
-        return;
-    }
-    if (turn) {
-        done = count & ~(size_t)15;
-        turn(source, count, done, out);
-    }
-    for (size_t first = done; first < count; first += BLOCK) {
-        size_t stop = first + BLOCK < count ? first + BLOCK : count;
-        elements_scalar(source, itemsize, count, first, stop, out);
-    }
-    memcpy(out + count * itemsize, source + count * itemsize, size - count * itemsize);
+    turned(source, size, itemsize, out, unshuffle_function(itemsize), elements_scalar);
 }
 
 /* fletcher32: sums of 16-bit big-endian words, and of those sums, modulo 65535 with 65535 standing for a nonzero
