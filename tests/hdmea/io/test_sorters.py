@@ -148,11 +148,17 @@ def test_templates_of_unknown_channels_are_left_out_with_a_warning(tmp_path: Pat
 
 
 @pytest.mark.parametrize("sparse", [True, False])
-def test_what_spikeinterface_exports_to_phy_is_read(tmp_path: Path, sparse: bool) -> None:
+def test_what_spikeinterface_exports_to_phy_is_read(
+    tmp_path: Path, sparse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("pandas")
     si = pytest.importorskip("spikeinterface.full")
     if not hasattr(si, "create_sorting_analyzer"):
         pytest.skip("spikeinterface before 0.101")
+    # Similarities of templates, which are not read, are not worth ten seconds of compiling.
+    similarity = pytest.importorskip("spikeinterface.postprocessing.template_similarity")
+    if hasattr(similarity, "_compute_similarity_matrix_numpy"):
+        monkeypatch.setattr(similarity, "_compute_similarity_matrix", similarity._compute_similarity_matrix_numpy)
     recording, sorting = si.generate_ground_truth_recording(num_channels=48, num_units=4, durations=[5.0], seed=0)
     analyzer = si.create_sorting_analyzer(sorting, recording, sparse=sparse)
     quiet = {"n_jobs": 1, "progress_bar": False}
