@@ -241,10 +241,11 @@ def test_anndata_writes_real_reports(tmp_path: Path, test_data: Path) -> None:
             assert again.obs.equals(container.obs), path.name
             assert again.assays[name].var.equals(assay.var), path.name
             assert again.history == container.history
+            adata.var.columns = adata.var.columns.str.replace("/", "|")  # anndata 0.13 refuses "M/Z" of FragPipe
             adata.write_h5ad(path)
             var = read_h5ad(path, name).assays[name].var
             for column in assay.var:
-                assert var[column.name].to_list() == column.to_list(), (path.name, column.name)
+                assert var[column.name.replace("/", "|")].to_list() == column.to_list(), (path.name, column.name)
                 if column.null_count() == len(column):
                     without_values.add(path.name)
     assert len(without_values) >= 3  # the reports of DIA-NN and FragPipe have such columns

@@ -211,6 +211,7 @@ def _joined_raw(files: Sequence[Opened], storage: Storage, options: Mapping[str,
 
 
 def _encoded(whole_object: Any, where: str, storage: Storage) -> Group:
+    whole_object.strings_to_categoricals()  # as it is written: text of which some is missing has no other encoding
     return AnnDataObject().tree(whole_object, where, Encoder(storage))
 
 

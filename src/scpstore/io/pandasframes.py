@@ -94,8 +94,8 @@ def _from_series(series: Any, name: str, where: str) -> tuple[pl.Series, PandasD
         values = series.to_numpy(dtype=dtype.numpy_dtype, na_value=dtype.numpy_dtype.type(0))
         return _with_nulls(pl.Series(name, values), missing), {"dtype": str(dtype)}
     column = _from_objects(series, name, where, missing)
-    is_text = title != "StringDtype" and column.dtype == pl.String and not (len(missing) and missing.all())
-    return column, {} if is_text else {"dtype": str(dtype)}
+    is_text = (title != "StringDtype" or dtype == _text_dtype()) and column.dtype == pl.String  # as pandas makes text
+    return column, {} if is_text and not (len(missing) and missing.all()) else {"dtype": str(dtype)}
 
 
 def _from_objects(series: Any, name: str, where: str, missing: np.ndarray[Any, Any]) -> pl.Series:
@@ -187,7 +187,7 @@ def nested(values: Any, *names: str) -> dict[str, Any]:
 
 
 def _text_dtype() -> Any:
-    """The dtype that pandas gives an index of text: object, "str" from version 3 on."""
+    """The dtype that pandas gives text: object, "str" from version 3 on."""
     import pandas as pd
 
     return pd.Index(["a"]).dtype

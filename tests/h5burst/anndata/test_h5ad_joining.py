@@ -96,9 +96,11 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
-@given(st.lists(ONE, min_size=1, max_size=4), OPTIONS, st.booleans())
+@given(st.lists(ONE, min_size=1, max_size=4), OPTIONS, st.sampled_from(["", "keys", "mapping"]), st.booleans())
 @settings(max_examples=25, deadline=None)
-def test_concat_is_that_of_anndata(tmp_path_factory: Any, parts: Any, options: Any, theirs_wrote: bool) -> None:
+def test_concat_is_that_of_anndata(
+    tmp_path_factory: Any, parts: Any, options: Any, named: str, theirs_wrote: bool
+) -> None:
     directory = tmp_path_factory.mktemp("concat")
     objects, paths = [], []
     for seed, part in enumerate(parts):
@@ -108,11 +110,36 @@ def test_concat_is_that_of_anndata(tmp_path_factory: Any, parts: Any, options: A
         objects.append(anndata.read_h5ad(paths[-1]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        expected = anndata.concat(objects, **options)
-    concat(paths, directory / "out.h5ad", **options)
+        names = [f"file{number}" for number in range(len(paths))]
+        keys = {"keys": names} if named == "keys" else {}
+        of_names = dict(zip(names, objects, strict=True)) if named == "mapping" else objects
+        expected = anndata.concat(of_names, **options, **keys)
+    files = dict(zip(names, paths, strict=True)) if named == "mapping" else paths
+    concat(files, directory / "out.h5ad", **options, **keys)
     expected.strings_to_categoricals()
     assert_same(read_h5ad(directory / "out.h5ad"), expected)
     assert_same(anndata.read_h5ad(directory / "out.h5ad"), expected)
+
+
+def test_text_of_some_files_becomes_categories(tmp_path: Path) -> None:
+    """As anndata writes what it joined: text that is missing in places has no other form in a file."""
+    objects = [an_object(seed, "csr", None, 3, GENES[seed : seed + 4], raw=False) for seed in range(2)]
+    objects[0].obs["barcode"] = ["AA", "AC", "CA"]
+    objects[1].var["symbol"] = list("stuv")
+    for made in objects:
+        made.raw = made.copy()
+    paths = [tmp_path / f"{number}.h5ad" for number in range(2)]
+    for made, path in zip(objects, paths, strict=True):
+        made.write_h5ad(path)
+        assert anndata.read_h5ad(path).obs.get("barcode", pd.Series(["text"])).dtype != "category"
+    anndata.concat(objects, join="outer", merge="first").write_h5ad(tmp_path / "theirs.h5ad")
+    concat(paths, tmp_path / "ours.h5ad", join="outer", merge="first")
+    theirs = anndata.read_h5ad(tmp_path / "theirs.h5ad")
+    assert theirs.obs["barcode"].isna().sum() == theirs.var["symbol"].isna().sum() + 2 == 3
+    assert_same(read_h5ad(tmp_path / "ours.h5ad"), theirs)
+    subset(paths[0], [0, 0, 1], None, tmp_path / "part.h5ad")
+    objects[0][[0, 0, 1]].copy().write_h5ad(tmp_path / "theirs.h5ad")
+    assert_same(read_h5ad(tmp_path / "part.h5ad"), anndata.read_h5ad(tmp_path / "theirs.h5ad"))
 
 
 @given(ONE, st.data())
