@@ -66,12 +66,16 @@ def assembled(pieces: Sequence[Piece], width: int, storage: Storage, fill: Any =
 
 
 class InOrder:
-    """An array that is asked for from the first row to the last: whole chunks are read ahead, each decoded once."""
+    """An array that is asked for from the first row to the last.
+
+    Whole chunks are read ahead, each decoded once; what is stored as it is, is read where it is wanted.
+    """
 
     def __init__(self, array: Any) -> None:
         self._array = array
         self.shape, self.dtype = array.shape, array.dtype
         deep = (array.chunks or (1,))[0] if isinstance(array, LazyArray) else 1
+        self._is_plain = isinstance(array, LazyArray) and not array.filters and bool(self.shape)
         row_bytes = max(1, int(np.prod(self.shape[1:])) * self.dtype.itemsize)
         self._step = max(1, _BLOCK_BYTES // (deep * row_bytes)) * deep
         self._blocks: Iterator[tuple[int, np.ndarray[Any, Any]]] = iter(())
@@ -81,6 +85,12 @@ class InOrder:
         """The rows [start, stop) piece by piece, and where each begins; a piece is valid until the next."""
         if not isinstance(self._array, LazyArray):
             yield start, np.asarray(self._array[start:stop])
+            return
+        if self._is_plain:
+            if len(self._block) < stop - start:
+                self._block = np.empty((stop - start, *self.shape[1:]), self.dtype)
+            self._array.read_into(start, self._block[: stop - start])
+            yield start, self._block[: stop - start]
             return
         while start < stop:
             if not self._first <= start < self._first + len(self._block):
@@ -97,12 +107,13 @@ class InOrder:
             self._blocks = read_ahead(self._array, self._step, start=begin)
         self._first, self._block = next(self._blocks)
 
-    def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
-        """Rows [start, stop), in memory of their own."""
-        out = np.empty((stop - start, *self.shape[1:]), self.dtype)
-        for first, part in self.parts(start, stop):
+    def fill(self, start: int, out: np.ndarray[Any, Any]) -> None:
+        """The rows from `start` on into memory, cast to its dtype."""
+        if self._is_plain:
+            self._array.read_into(start, out)
+            return
+        for first, part in self.parts(start, start + len(out)):
             out[first - start : first - start + len(part)] = part
-        return out
 
 
 class JoinedRows:
@@ -142,6 +153,9 @@ class JoinedRows:
             gathered = self._gathered[number]
             if gathered is not None:
                 self._put(gathered.parts(first - before, last - before), piece.columns, out)
+                continue
+            if piece.columns is None:
+                in_order.fill(first - before, out)
                 continue
             for begin, rows in in_order.parts(first - before, last - before):
                 first_row = begin - (first - before)
@@ -293,7 +307,7 @@ class _Entries:
             first, last = max(start, before), min(stop, int(starts[number + 1]))
             if first < last:
                 piece = self._rows.pieces[number]
-                out[first - start : last - start] = piece.entries(self._name, first - before, last - before)
+                piece.fill(self._name, first - before, out[first - start : last - start])
         return out
 
 
@@ -409,11 +423,21 @@ class _SparsePiece:
         edges = self._ends_of_all[first : last + 1]
         return _Chosen.of(self._stored("indices", first, last), edges, self._places, self._width)
 
-    def entries(self, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
-        """Of the entries that are left, [start, stop) of the array "data" or "indices"."""
-        if self._rows is None and not self._drops:
-            entries_ahead = self._ahead(name, start, stop)
-            return entries_ahead if self._places is None or name == "data" else self._placed(entries_ahead)
+    def fill(self, name: str, start: int, out: np.ndarray[Any, Any]) -> None:
+        """Of the entries that are left, those of the array "data" or "indices" from `start` on, into memory."""
+        if self._rows is not None or self._drops:
+            out[:] = self._gathered_entries(name, start, start + len(out))
+            return
+        if name not in self._in_order:
+            self._in_order = {name: InOrder(getattr(self, name))}  # of the other no block stays
+        in_order = self._in_order[name]
+        if self._places is None or name == "data":
+            in_order.fill(start, out)
+            return
+        for first, part in in_order.parts(start, start + len(out)):
+            out[first - start : first - start + len(part)] = self._placed(part)
+
+    def _gathered_entries(self, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
         if self._remembered is not None and name == "indices":
             return self._remembered.columns(start, stop, self.indices.dtype)
         first = int(np.searchsorted(self.edges, start, "right")) - 1
@@ -444,11 +468,6 @@ class _SparsePiece:
         if name not in self._gathered:
             self._gathered[name] = _Gathered(getattr(self, name), self._indptr, self._rows)
         return self._gathered[name].parts(start, stop)
-
-    def _ahead(self, name: str, start: int, stop: int) -> np.ndarray[Any, Any]:
-        if name not in self._in_order:
-            self._in_order = {name: InOrder(getattr(self, name))}  # of the other no block stays
-        return self._in_order[name].read(start, stop)
 
 
 def csr_arrays(matrix: Any) -> tuple[Any, Any, IntArray, int]:
