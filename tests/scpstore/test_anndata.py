@@ -202,14 +202,16 @@ def test_a_backed_file_stays_in_its_file(tmp_path: Path) -> None:
     assert_identical(load_hdf5(tmp_path / "b.h5").assays, read_h5ad(tmp_path / "a.h5ad").assays)
 
 
-@pytest.mark.parametrize("x", ["dense", "csr", "none"])
+@pytest.mark.parametrize("x", ["dense", "csr", "csc", "none"])
 def test_layers_of_a_backed_file_stay_in_it(tmp_path: Path, x: str) -> None:
-    """Those that are stored by rows; what is read, selected and written is what it would be in memory."""
+    """What is read, selected and written is what it would be in memory."""
     from anndata.tests.helpers import assert_equal
 
     values = np.arange(12.0).reshape(4, 3)
     layers = {
         "columns": sp.csc_matrix(values),
+        "columns_mask": sp.csc_matrix((values > 7).astype(np.int8)),
+        "whole columns": sp.csc_matrix(values.astype(np.int32)),
         "mask": (np.arange(12).reshape(4, 3) % 7).astype(np.int8),
         "counts": sp.csr_matrix(values.astype(np.int64)),
         "counts_mask": sp.csr_matrix((values > 9).astype(np.int8)),
@@ -218,7 +220,7 @@ def test_layers_of_a_backed_file_stay_in_it(tmp_path: Path, x: str) -> None:
         "other_mask": np.full((4, 3), 9, np.int8),
         "single_mask": np.full((4, 3), 7, np.int8),  # no code
     }
-    X = {"dense": values, "csr": sp.csr_matrix(values), "none": None}[x]
+    X = {"dense": values, "csr": sp.csr_matrix(values), "csc": sp.csc_matrix(values), "none": None}[x]
     path = tmp_path / "a.h5ad"
     anndata.AnnData(X, pd.DataFrame(index=list("abcd")), pd.DataFrame(index=list("PQR")), layers=layers).write_h5ad(
         path
@@ -228,15 +230,61 @@ def test_layers_of_a_backed_file_stay_in_it(tmp_path: Path, x: str) -> None:
     found = backed.assays["proteins"].layers
     assert list(found) == list(whole.assays["proteins"].layers)
     lazy = {name for name, layer in found.items() if isinstance(layer.X, LazyRows)}
-    expected = {"counts", "flags", "single", "other_mask", "single_mask"} | ({"mask"} if x == "none" else {"X"})
+    expected = set(found) - ({"X"} if x == "none" else set())
+    assert {"columns", "whole columns", "counts", "flags"} < expected
     assert lazy == expected
     assert isinstance(found["counts"].M, LazyRows)
-    assert backed.filter_samples(["c", "a"]).assays == whole.filter_samples(["c", "a"]).assays
+    assert isinstance(found["columns"].M, LazyRows)
+    save_hdf5(backed, tmp_path / "backed.h5")
+    assert_identical(load_hdf5(tmp_path / "backed.h5").assays, whole.assays)
+    assert backed.filter_samples(["a", "c"]).assays == whole.filter_samples(["a", "c"]).assays
+    for name, layer in backed.filter_samples(["c", "a"]).assays["proteins"].layers.items():  # entries in any order
+        expected_layer = whole.filter_samples(["c", "a"]).assays["proteins"].layers[name]
+        assert type(layer.X) is type(expected_layer.X)
+        for values, others in ((layer.X, expected_layer.X), (layer.M, expected_layer.M)):
+            assert (
+                np.array_equal(values.toarray(), others.toarray())
+                if sp.issparse(values)
+                else others is None or (np.array_equal(values, others))
+            )
     again = tmp_path / "again.h5ad"
     write_h5ad(backed, again, "proteins", layers="all")
     expected_adata, adata = (to_anndata(each, "proteins", layers="all") for each in (whole, read_h5ad(again)))
     assert_equal(adata, expected_adata, exact=True)
     assert adata.layers["counts"].dtype == np.int64
+    assert adata.layers["whole columns"].format == "csc"
+    assert adata.layers["whole columns"].dtype == np.int32
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_columns_of_a_backed_file_keep_the_order_of_their_entries(tmp_path: Path, seed: int) -> None:
+    """Repeated and unsorted entries, too, on the way into a container and out of it."""
+    rng = np.random.default_rng(seed)
+    made = sp.random(40, 9, 0.4, "csc", random_state=seed)
+    if seed:
+        rng.shuffle(made.indices)  # in any order, some of them twice in a column
+        made.has_sorted_indices = False
+    anndata.AnnData(sp.csr_matrix((40, 9)), layers={"columns": made}).write_h5ad(tmp_path / "a.h5ad")
+    whole, backed = read_h5ad(tmp_path / "a.h5ad"), read_h5ad(tmp_path / "a.h5ad", backed=True)
+    layer = backed.assays["proteins"].layers["columns"].X
+    assert isinstance(layer, LazyRows)
+    rows = rng.permutation(40)[:7]
+    np.testing.assert_array_equal(layer[rows].toarray(), made[rows].toarray())
+    np.testing.assert_array_equal(layer[3:11].toarray(), made[3:11].toarray())
+    save_hdf5(backed, tmp_path / "a.h5")
+    assert_identical(load_hdf5(tmp_path / "a.h5").assays, whole.assays)
+
+
+def test_a_damaged_layer_of_columns_is_named(tmp_path: Path) -> None:
+    layer = sp.csc_matrix(np.eye(3))
+    anndata.AnnData(np.eye(3), layers={"columns": layer}).write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        file["layers/columns/indices"][0] = 7
+    backed = read_h5ad(tmp_path / "a.h5ad", backed=True)
+    with pytest.raises(IOFormatError, match=r"a\.h5ad:/layers/columns/X_\*: .* of 3"):
+        backed.assays["proteins"].layers["columns"].X[0:1]
+    with pytest.raises(IOFormatError, match=r"a\.h5ad:/layers/columns/X_\*"):
+        write_h5ad(backed, tmp_path / "b.h5ad", "proteins", layers="all")
 
 
 def test_a_damaged_layer_of_a_backed_file_is_named(tmp_path: Path) -> None:

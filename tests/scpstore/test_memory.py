@@ -206,3 +206,62 @@ def test_x_and_layers_of_anndata_are_converted_in_blocks(tmp_path: Path, form: s
     environment = {"H5BURST_NUM_THREADS": "2"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200, env=environment)
     assert max(map(int, done.stdout.split())) < BLOCKS
+
+
+_COLUMNS = """
+import sys
+from pathlib import Path
+import anndata, numpy as np, scipy.sparse as sp
+from h5burst.anndata import concat, subset, write_h5ad
+from scpstore import cli, load_hdf5
+from scpstore.io import read_h5ad
+from scpstore.io.formats import read_any, write_any
+
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
+
+def a_matrix(rows, columns):
+    each = rows // 2
+    places = np.arange(each, dtype=np.int32)[None] * 2 + (np.arange(columns, dtype=np.int32) % 2)[:, None]
+    data = (np.arange(columns * each, dtype=np.int32) % 250 + 1).astype(np.float32)
+    return sp.csc_matrix((data, places.reshape(-1), np.arange(columns + 1) * each), (rows, columns))
+
+def work(path):
+    again, container = path.with_name("again.h5ad"), path.with_suffix(".h5")
+    write_any(read_any(path), container, overwrite=True)
+    assert cli._problems(container) == []
+    write_any(read_any(container), again, overwrite=True)
+    lazy = read_h5ad(path, backed=True).assays["proteins"].layers["X"].X
+    subset(path, np.arange(0, lazy.shape[0], 9), None, path.with_name("part.h5ad"), overwrite=True)
+    concat([path, path], path.with_name("two.h5ad"), overwrite=True, index_unique="-")
+    return again, container, lazy
+
+path = Path(sys.argv[1])
+write_h5ad(anndata.AnnData(a_matrix(4, 3)), path)
+work(path)  # what is loaded and allocated once
+write_h5ad(anndata.AnnData(a_matrix(20_000, 2_000)), path)
+Path("/proc/self/clear_refs").write_text("5")  # the peak is that of now
+before = peak()
+again, container, lazy = work(path)
+rows = lazy[[15_000, 3]]
+print(peak() - before)
+made = a_matrix(20_000, 2_000)
+assert (rows != made[[15_000, 3]]).nnz == 0
+for found in (anndata.read_h5ad(again).X, load_hdf5(container).assays["proteins"].layers["X"].X):
+    assert found.format == "csc"
+    for name in ("data", "indices", "indptr"):
+        assert np.array_equal(getattr(found, name), getattr(made, name)), name
+two = anndata.read_h5ad(path.with_name("two.h5ad")).X
+assert (two[:20_000] != made).nnz == 0 and (two[20_000:] != made).nnz == 0
+assert (anndata.read_h5ad(path.with_name("part.h5ad")).X != made[::9]).nnz == 0
+"""
+
+
+def test_what_is_stored_by_columns_is_converted_verified_joined_and_cut_in_blocks(tmp_path: Path) -> None:
+    """A CSC matrix of 160 MB."""
+    pytest.importorskip("anndata")
+    command = [sys.executable, "-W", "ignore", "-c", _COLUMNS, str(tmp_path / "a.h5ad")]
+    environment = {"H5BURST_NUM_THREADS": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < BLOCKS + (48 << 20)  # two million entries are sorted at once

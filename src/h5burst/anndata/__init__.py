@@ -8,10 +8,12 @@ from h5burst.anndata.elements import Element, register
 from h5burst.anndata.files import read_h5ad, read_with_stored_layers, write_h5ad
 from h5burst.anndata.joining import concat, subset
 from h5burst.anndata.modalities import read_h5mu, write_h5mu
+from h5burst.anndata.recompressing import Recompressed
 from h5burst.anndata.sources import streamed
 
 __all__ = [
     "Element",
+    "Recompressed",
     "append",
     "concat",
     "read_h5ad",

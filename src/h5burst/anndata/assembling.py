@@ -13,7 +13,8 @@ import scipy.sparse as sp
 from h5burst._ext import csr_entries
 from h5burst.anndata import encodings as spec
 from h5burst.anndata.arrays import DenseArray
-from h5burst.anndata.matrices import Csr, sparse_matrix, sparse_node
+from h5burst.anndata.matrices import Csr, sparse_node
+from h5burst.anndata.recompressing import Recompressed
 from h5burst.model.tree import Array, Group, Node, Storage
 from h5burst.read.blocks import read_ahead
 from h5burst.read.lazy import LazyArray
@@ -466,12 +467,14 @@ class _SparsePiece:
         if self._rows is None:
             return np.asarray(getattr(self, name)[int(self._indptr[start]) : int(self._indptr[stop])])
         if name not in self._gathered:
+            if not self._drops or self._remembered is not None:
+                self._gathered.clear()  # the other is not asked for again, or all over again
             self._gathered[name] = _Gathered(getattr(self, name), self._indptr, self._rows)
         return self._gathered[name].parts(start, stop)
 
 
 def csr_arrays(matrix: Any) -> tuple[Any, Any, IntArray, int]:
-    """Data, indices, row pointers (in memory, int64) and the width; CSC and dense ones are brought into memory."""
+    """Data, indices, row pointers (in memory, int64) and the width; dense ones are brought into memory."""
     if isinstance(matrix, Group) and Csr.is_of(matrix):
         data, indices, indptr = (stored_data(matrix, part) for part in spec.SPARSE_PARTS)
         shape = np.asarray(matrix.attrs[spec.SHAPE]).reshape(-1)
@@ -481,8 +484,13 @@ def csr_arrays(matrix: Any) -> tuple[Any, Any, IntArray, int]:
             raise ValueError("its indptr does not rise from 0 to the number of its entries")
         return data, indices, pointers, int(shape[1])
     if isinstance(matrix, Group):
-        matrix = sparse_matrix(matrix, "csc").tocsr()
-    elif not sp.issparse(matrix):
+        rows, columns = (int(length) for length in np.asarray(matrix.attrs[spec.SHAPE]).reshape(-1))
+        data, indices, indptr = (stored_data(matrix, part) for part in spec.SPARSE_PARTS)
+        by_rows = Recompressed(data, indices, indptr, rows)
+        if by_rows.shape[1] != columns:
+            raise ValueError(f"its indptr is of {by_rows.shape[1]} columns, its shape of {columns}")
+        return by_rows.entries("data"), by_rows.entries("indices"), by_rows.indptr, columns
+    if not sp.issparse(matrix):
         matrix = _sparse_of(_data_of(matrix))
     csr = matrix.tocsr()
     return csr.data, csr.indices, csr.indptr.astype(np.int64), csr.shape[1]

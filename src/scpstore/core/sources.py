@@ -161,6 +161,8 @@ class LazyRows(np.lib.mixins.NDArrayOperatorsMixin):
         self.read_rows: Callable[[np.ndarray[Any, Any]], Any] | None = getattr(reader, "read_rows", None)
         if self.format is None and hasattr(reader, "read_into"):
             self.read_into: Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], bool] = reader.read_into
+        if hasattr(reader, "csr_parts"):  # as `scpstore.io.csr.CsrParts`, of a matrix that is not stored by rows
+            self.csr_parts: Callable[[], Any] = reader.csr_parts
         self.prefetch: Callable[[np.ndarray[Any, Any]], bool] = getattr(reader, "prefetch", lambda _: False)
         self.reads_in_threads: bool = getattr(reader, "reads_in_threads", False)  # several of its blocks at once
 

@@ -14,6 +14,7 @@ from scpstore.core.exceptions import ValidationError
 from scpstore.core.extras import AssayExtras
 from scpstore.core.sources import LazyRows, RowReader, blocks, whole
 from scpstore.core.structures import MaskCode
+from scpstore.io.columnreaders import ColumnRows
 from scpstore.io.csr import INDEX_DTYPES
 from scpstore.io.matrices import CSR_PARTS, stored_dtype, whole_codes
 from scpstore.io.pandasframes import nested
@@ -63,7 +64,7 @@ def known_formats(values: Any) -> Any:
 
 def for_file(values: Any, extras: AssayExtras, layer: str | None = None) -> Any:
     """As `for_anndata`, or of a mask `known_formats`; what is in a file stays there, to be read as it is written."""
-    if isinstance(values, LazyRows) and isinstance(values.reader, StoredRows):
+    if isinstance(values, LazyRows) and hasattr(values.reader, "datasets"):
         origin_dtype = None if layer is None else _whole_numbers(extras, layer)
         stream = _streamed(values, origin_dtype)
         if stream is not None:
@@ -75,13 +76,16 @@ def _streamed(values: LazyRows, origin_dtype: np.dtype[Any] | None) -> Any:
     """A matrix of a file as what stands for it; None for one whose datasets are not those that AnnData has."""
     from h5burst.anndata import streamed
 
-    datasets = values.reader.datasets() if isinstance(values.reader, StoredRows) else None
+    reader: Any = values.reader
+    datasets = reader.datasets()
     if datasets is None:
         return None
     is_checked = values.format is not None or values.dtype.kind != "f"  # reading checks places and mask codes
     compared = origin_dtype if origin_dtype is not None and datasets[0].dtype != origin_dtype else None
     is_kept = True
-    for _, block in blocks(values) if is_checked or compared is not None else ():
+    is_by_columns = isinstance(reader, ColumnRows)
+    checked = reader.blocks_of_values() if is_by_columns else (block for _, block in blocks(values))
+    for block in checked if is_checked or compared is not None else ():
         is_kept = is_kept and (compared is None or _is_kept(block, compared))
     dtype = origin_dtype if origin_dtype is not None and is_kept else values.dtype
     parts = [streamed(datasets[0] if datasets[0].dtype == dtype else _Converted(datasets[0], dtype))]
@@ -91,7 +95,7 @@ def _streamed(values: LazyRows, origin_dtype: np.dtype[Any] | None) -> Any:
     if index_dtype not in INDEX_DTYPES or not index_dtype.isnative:
         return None
     parts += [streamed(part if part.dtype == index_dtype else _Converted(part, index_dtype)) for part in datasets[1:]]
-    matrix = type(values.read(0, 0))(values.shape, dtype=dtype)
+    matrix = reader.empty().astype(dtype)
     matrix.data, matrix.indices, matrix.indptr = parts
     return matrix
 
@@ -104,7 +108,9 @@ class _Converted:
 
     def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Rows [start, stop)."""
-        rows: np.ndarray[Any, Any] = np.asarray(self._source[start:stop]).astype(self.dtype)
+        read = getattr(self._source, "read", None)
+        rows: np.ndarray[Any, Any] = np.asarray(read(start, stop) if read else self._source[start:stop])
+        rows = rows.astype(self.dtype)
         return rows
 
 
@@ -163,28 +169,41 @@ def _is_backed(values: Any) -> bool:
 
 
 def _backed_rows(values: Any, name: str) -> RowReader:
-    """The rows of a matrix in its file; by anndata if it is stored by columns, or open to be changed."""
+    """The rows of a matrix in its file; by anndata if it is open to be changed."""
     opened = values.group if hasattr(values, "group") else values
-    if opened.file.mode != "r" or getattr(values, "format", None) == "csc" or not os.path.isfile(opened.file.filename):
+    if opened.file.mode != "r" or not os.path.isfile(opened.file.filename):
         return _AnndataRows(values, name)
     node = read_tree(opened.file.filename, lazy=True)[opened.name]
-    return StoredLayer(opened.file.filename, opened.name, node, values.shape).floats(name).reader
+    form = getattr(values, "format", None)
+    return StoredLayer(opened.file.filename, opened.name, node, values.shape, form).floats(name).reader
 
 
 class StoredLayer:
-    """A dense or CSR matrix of an AnnData file that stays there: a layer, or the mask of one."""
+    """A dense, CSR or CSC matrix of an AnnData file that stays there: a layer, or the mask of one.
+
+    shape, form: of a sparse one, where its attributes do not say it.
+    """
 
     def __init__(
-        self, path: str | os.PathLike[str], place: str, node: Node, shape: tuple[int, ...] | None = None
+        self,
+        path: str | os.PathLike[str],
+        place: str,
+        node: Node,
+        shape: tuple[int, ...] | None = None,
+        form: str | None = None,
     ) -> None:
         import anndata
 
         self._stored = StoredGroup(f"{os.fspath(path)}:{place}", Group({"X": node}))
+        self._is_array = bool(getattr(getattr(anndata, "settings", None), "use_sparse_array_on_read", False))
+        self._of_columns: tuple[int, int] | None = None  # the shape of CSC
         if isinstance(node, Group):
-            attrs = {"X_format": "csr", "X_shape": np.array(node.attrs["shape"] if shape is None else shape, np.int64)}
-            is_array = getattr(getattr(anndata, "settings", None), "use_sparse_array_on_read", False)  # not before 0.11
-            attrs |= {"X_original_class": "array"} if is_array else {}
+            lengths = np.array(node.attrs["shape"] if shape is None else shape, np.int64)
+            attrs = {"X_format": "csr", "X_shape": lengths}
+            attrs |= {"X_original_class": "array"} if self._is_array else {}
             self._stored.plain = Group({f"X_{part}": node.children[part] for part in CSR_PARTS}, attrs)
+            if (form or node.attrs.get("encoding-type")) in ("csc", "csc_matrix"):
+                self._of_columns = (int(lengths[0]), int(lengths[1]))
         self.dtype = stored_dtype("X", self._stored)
 
     def floats(self, name: str) -> LazyRows:
@@ -200,9 +219,13 @@ class StoredLayer:
         if self.dtype != np.int8:
             return False
         read = self._rows(lambda rows: rows, self.dtype)
+        if isinstance(read.reader, ColumnRows):
+            return all(are_codes(values) for values in read.reader.blocks_of_values())
         return all(are_codes(block.data if sp.issparse(block) else block) for _, block in blocks(read))
 
     def _rows(self, convert: Callable[[Any], Any], dtype: np.dtype[Any]) -> LazyRows:
+        if self._of_columns is not None:
+            return LazyRows(ColumnRows(self._stored, self._of_columns, self._is_array, convert, dtype))
         return LazyRows(StoredRows("X", self._stored, convert, dtype, lambda: None))
 
 

@@ -101,7 +101,7 @@ def read_any(path: str | os.PathLike[str], options: Options | None = None) -> Sc
     if kind == ANNDATA:
         options.refuse(options_of_tables, f"{path} is an AnnData file")
         assay = options.assay or "proteins"
-        return read_h5ad(path, assay, make_unique=options.make_unique, backed=_is_read_by_rows(path))
+        return read_h5ad(path, assay, make_unique=options.make_unique, backed=_may_stay_in_its_file(path))
     if kind == MUDATA:
         options.refuse((*options_of_tables, "assay"), f"{path} is a MuData file")
         return read_h5mu(path, make_unique=options.make_unique)
@@ -116,13 +116,13 @@ def read_any(path: str | os.PathLike[str], options: Options | None = None) -> Sc
     )
 
 
-def _is_read_by_rows(path: Path) -> bool:
-    """True for an AnnData file of now, whose X is dense or stored by rows, or which has none."""
+def _may_stay_in_its_file(path: Path) -> bool:
+    """True for an AnnData file of now, whose X is dense or sparse, or which has none."""
     root = read_checked(path, lazy=True)
     x = root.children.get("X")
     if x is None:
         return root.attrs.get("encoding-type") == "anndata"
-    return x.attrs.get("encoding-type") in ("array", "csr_matrix")
+    return x.attrs.get("encoding-type") in ("array", "csr_matrix", "csc_matrix")
 
 
 def _read_report(path: Path, kind: str, options: Options) -> ScpContainer:

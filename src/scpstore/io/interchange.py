@@ -370,7 +370,7 @@ def read_h5ad(
             name: None if node is None else StoredLayer(source, f"/layers/{name}", node) for name, node in nodes.items()
         }
         container = _container_of(adata, assay, make_unique, stored)
-        if adata.isbacked and getattr(adata.X, "format", None) != "csc":  # rows are read by the engine
+        if adata.isbacked:  # rows are read by the engine
             adata.file.close()
     except ScpTensorError as error:
         raise IOFormatError(f"{source}: {error}") from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from h5burst import Array, Group, Node, Storage
+from h5burst import Array, Group, LazyArray, Node, Storage
 from scpstore.core.exceptions import DimensionError
 from scpstore.core.matrix import MatrixMetadata, ScpMatrix
 from scpstore.core.sources import LazyRows, Matrix, blocks
@@ -27,6 +27,7 @@ from scpstore.io.rowreaders import StoredRows
 from scpstore.io.stored import StoredGroup
 
 INT8 = np.dtype(np.int8)
+_CUT_OTHERWISE = ("bsr", "dia")
 
 
 class LazyMatrix(ScpMatrix):
@@ -119,10 +120,18 @@ class LazyMatrix(ScpMatrix):
         """
         for name, rows in self._rows.items():
             if name not in self._read:
-                by_rows = rows.format in (None, "csr")
-                deque(blocks(LazyRows(rows)) if by_rows else [rows.read_whole()], maxlen=0)
+                is_cut = rows.format in _CUT_OTHERWISE  # which rows alone do not show
+                deque([rows.read_whole()] if is_cut else blocks(LazyRows(rows)), maxlen=0)
+                self._check_order(name)
         if "metadata" not in self._read:
             self._decode("metadata")
+
+    def _check_order(self, name: str) -> None:
+        """Read the order that entries had, where it is stored."""
+        order = self._stored.extra.children.get(f"{name}_order")
+        if isinstance(order, Array) and isinstance(order.data, LazyArray):
+            with self._stored.naming_damage():
+                deque(order.data.iter_blocks(), maxlen=0)
 
     def release(self) -> None:
         """Forget what was read (and what was assigned): it will be read again."""

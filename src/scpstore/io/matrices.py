@@ -71,7 +71,11 @@ def encode_matrix(name: str, values: Any, target: Target, where: str) -> StoredG
     if sp.issparse(values):
         return _encode_sparse(name, values, target, where)
     if is_sparse_source(values):
-        return csr_nodes(name, source_parts(values, target), target, where)
+        nodes = csr_nodes(name, source_parts(values, target), target, where)
+        kind = getattr(getattr(values, "reader", None), "kind", None)
+        if kind is not None:
+            nodes.plain.attrs |= _kind_attrs(name, kind)
+        return nodes
     if not is_source(values):
         if isinstance(values, np.ma.MaskedArray):
             raise IOWriteError(f"{where}/{name} is a masked array: fill it first, and say in M what is missing")
@@ -106,7 +110,13 @@ def _encode_sparse(name: str, matrix: Any, target: Target, where: str) -> Stored
         ) from error
     kind = kind_of(matrix, parts)
     nodes = csr_nodes(name, parts, target, where)
-    attrs = nodes.plain.attrs
+    nodes.plain.attrs |= _kind_attrs(name, kind)
+    return nodes
+
+
+def _kind_attrs(name: str, kind: SparseKind) -> dict[str, Any]:
+    """What says that a matrix was not a csr matrix."""
+    attrs: dict[str, Any] = {}
     if kind.format != "csr":
         attrs[f"{name}_original_format"] = kind.format
     if kind.is_array:
@@ -115,7 +125,7 @@ def _encode_sparse(name: str, matrix: Any, target: Target, where: str) -> Stored
         attrs[f"{name}_entry_order"] = kind.entry_order
     if kind.block_shape is not None:
         attrs[f"{name}_block_shape"] = np.array(kind.block_shape, np.int64)
-    return nodes
+    return attrs
 
 
 def csr_nodes(name: str, parts: CsrParts, target: Target, where: str) -> StoredGroup:

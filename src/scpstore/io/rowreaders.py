@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from h5burst import LazyArray
+from h5burst import LazyArray, as_source
 from scpstore.io.csr import IntArray, check_places
 from scpstore.io.csr_decode import index_array
 from scpstore.io.exceptions import IOFormatError
@@ -88,12 +88,36 @@ class StoredRows:
             return self._convert(decode_matrix(self._name, self._stored))
 
     def datasets(self) -> list[Any] | None:
-        """The dataset of a dense matrix, or data, indices and indptr of a CSR one; None where it is to be read."""
-        if self._in_memory() is not None or self.format not in (None, "csr"):
+        """The dataset of a dense matrix; data, indices and indptr of a CSR one, or of a CSC one (which is stored by
+        rows) as they are read in the order of columns. None where it is to be read.
+        """
+        if self._in_memory() is not None or self.format not in (None, "csr", "csc"):
             return None
         names = [self._name] if self.format is None else [f"{self._name}_{part}" for part in CSR_PARTS]
         arrays = [numbers(self._stored, name) for name in names]
-        return arrays if all(isinstance(each, LazyArray) for each in arrays) else None
+        if not all(isinstance(each, LazyArray) for each in arrays):
+            return None
+        return arrays if self.format != "csc" else self._by_columns(*arrays)
+
+    def _by_columns(self, data: Any, indices: Any, indptr: Any) -> list[Any] | None:
+        from h5burst.anndata import Recompressed
+
+        if stored_kind(self._name, self._stored).entry_order != "column" or indptr.shape != (self.shape[0] + 1,):
+            return None
+        with self._stored.naming_damage():
+            try:
+                columns = Recompressed(data, indices, np.asarray(indptr), self.shape[1])
+                pointers = columns.indptr
+            except ValueError as error:
+                raise IOFormatError(f"{self._stored.where}/{self._name}_*: not a sparse matrix: {error}") from error
+        fits = pointers[-1] <= np.iinfo(indptr.dtype).max
+        edges = as_source(pointers.astype(indptr.dtype) if fits else pointers)
+        return [columns.entries("data"), columns.entries("indices"), edges]
+
+    def empty(self) -> Any:
+        """A sparse matrix of its kind and shape without entries."""
+        family = "array" if stored_kind(self._name, self._stored).is_array else "matrix"
+        return getattr(sp, f"{self.format}_{family}")(self.shape, dtype=np.float64)
 
     @property
     def read_rows(self) -> Callable[[np.ndarray[Any, Any]], Any] | None:
