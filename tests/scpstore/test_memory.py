@@ -265,3 +265,60 @@ def test_what_is_stored_by_columns_is_converted_verified_joined_and_cut_in_block
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < BLOCKS + (48 << 20)  # two million entries are sorted at once
+
+
+_MODALITIES = """
+import sys
+from pathlib import Path
+import anndata, mudata, numpy as np, pandas as pd, scipy.sparse as sp
+from h5burst.anndata import write_h5mu
+from scpstore import load_hdf5
+from scpstore.io.formats import read_any, write_any
+
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
+
+def an_object(rows, columns):
+    X = np.arange(rows * columns, dtype=np.float32).reshape(rows, columns)
+    names = pd.DataFrame(index=[f"c{n}" for n in range(rows)])
+    few = X[::-2, : columns // 4].copy()
+    dense, fewer = anndata.AnnData(X, names), anndata.AnnData(few, names[::-2])
+    fewer.layers["sparse"] = sp.csr_matrix(few % 7 == 1, dtype=np.float32)
+    dense.var_names, fewer.var_names = ([f"{name}{n}" for n in range(len(part.var))] for name, part in
+                                        (("a", dense), ("b", fewer)))
+    return mudata.MuData({"dense": dense, "fewer": fewer})
+
+mudata.set_options(pull_on_update=False)
+path = Path(sys.argv[1])
+write_h5mu(an_object(4, 4), path)
+write_any(read_any(path), path.with_suffix(".h5"))  # what is loaded and allocated once
+write_any(read_any(path.with_suffix(".h5")), path.with_name("again.h5mu"))
+made = an_object(10_000, 4_000)
+write_h5mu(made, path)
+expected = [float(made.mod[name].X.sum(dtype=float)) for name in made.mod]
+del made
+Path("/proc/self/clear_refs").write_text("5")  # the peak is that of now
+before = peak()
+write_any(read_any(path), path.with_suffix(".h5"), overwrite=True)
+write_any(read_any(path.with_suffix(".h5")), path.with_name("again.h5mu"), overwrite=True)
+print(peak() - before)
+again = mudata.read_h5mu(path.with_name("again.h5mu"))
+assert np.allclose([float(again.mod[name].X.sum(dtype=float)) for name in again.mod], expected, rtol=1e-9)
+del again
+assays = load_hdf5(path.with_suffix(".h5"), lazy=True).assays
+found = [sum(float(np.nansum(part, dtype=float)) for part in assays[name].layers["X"].X.iter_blocks())
+         for name in ("dense", "fewer")]
+assert np.allclose(found, expected, rtol=1e-9), (found, expected)
+"""
+
+
+def test_modalities_are_converted_in_blocks(tmp_path: Path) -> None:
+    """A matrix of 160 MB; of half its cells, in another order, one of 20 MB, which gets a mask (and comes into memory
+    to be written as a modality again).
+    """
+    pytest.importorskip("mudata")
+    command = [sys.executable, "-W", "ignore", "-c", _MODALITIES, str(tmp_path / "a.h5mu")]
+    environment = {"H5BURST_NUM_THREADS": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < BLOCKS

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -14,6 +15,7 @@ import scipy.sparse as sp
 
 from scpstore import AggregationLink, Assay, MaskCode, ScpContainer, ScpMatrix, load_hdf5
 from scpstore.core.exceptions import ValidationError
+from scpstore.core.sources import LazyRows
 
 mudata = pytest.importorskip("mudata")
 from anndata.tests.helpers import assert_equal  # noqa: E402
@@ -80,6 +82,57 @@ def test_an_object_comes_back(tmp_path: Path) -> None:
         assert left.mod[name].obs_names.to_list() == kept
         np.testing.assert_array_equal(left.mod[name].obsm["X_pca"], adata[kept].obsm["X_pca"])
         np.testing.assert_array_equal(left.mod[name].obsp["graph"].toarray(), adata[kept].obsp["graph"].toarray())
+
+
+@pytest.mark.parametrize("form", ["as it is", "csc", "masked"])
+def test_matrices_of_a_backed_file_stay_in_it(tmp_path: Path, form: str) -> None:
+    """Also those of modalities that lack cells, or have them in another order."""
+    mdata = an_object()
+    for adata in mdata.mod.values():
+        if form == "csc" and sp.issparse(adata.X):
+            adata.X, adata.layers["raw"] = adata.X.tocsc(), adata.layers["raw"].tocsc()
+        if form == "masked":
+            codes = np.arange(adata.n_obs * adata.n_vars).reshape(adata.shape) % 5
+            adata.layers["raw_mask"] = codes.astype(np.int8)
+    mdata.write(tmp_path / "a.h5mu")
+    whole, backed = read_h5mu(tmp_path / "a.h5mu"), read_h5mu(tmp_path / "a.h5mu", backed=True)
+    for name, assay in backed.assays.items():
+        for layer in assay.layers.values():
+            assert isinstance(layer.X, LazyRows) or (form == "csc" and name == "atac")
+    assert backed.assays["prot"].layers["X"].X.format is None
+    assert isinstance(backed.assays["prot"].layers["raw"].M, LazyRows)
+    for name, assay in whole.assays.items():
+        for key, layer in assay.layers.items():
+            found = backed.assays[name].layers[key]
+            np.testing.assert_array_equal(dense(found.X[[5, 0, 3]]), dense(layer.X[[5, 0, 3]]))
+    assert backed == whole
+    backed.save(tmp_path / "backed.h5")
+    whole.save(tmp_path / "whole.h5")
+    assert load_hdf5(tmp_path / "backed.h5") == load_hdf5(tmp_path / "whole.h5")
+    assert_same(to_mudata(backed), to_mudata(whole))
+    write_h5mu(backed, tmp_path / "again.h5mu")
+    write_h5mu(load_hdf5(tmp_path / "backed.h5", lazy=True), tmp_path / "from container.h5mu")
+    for name in ("again", "from container"):
+        assert_same(mudata.read(tmp_path / f"{name}.h5mu"), to_mudata(whole))
+
+
+def dense(values: Any) -> Any:
+    return values.toarray() if sp.issparse(values) else np.asarray(values)
+
+
+def test_damage_in_a_matrix_of_a_backed_file_is_named(tmp_path: Path) -> None:
+    an_object().write(tmp_path / "a.h5mu")
+    with h5py.File(tmp_path / "a.h5mu", "r+") as file:
+        file["mod/rna/layers/raw/indices"][0] = 77
+    layer = read_h5mu(tmp_path / "a.h5mu", backed=True).assays["rna"].layers["raw"].X
+    with pytest.raises(IOFormatError, match=r"a\.h5mu:/mod/rna/layers/raw/X_indices: .*column"):
+        layer[:]
+    with h5py.File(tmp_path / "a.h5mu", "r+") as file:
+        del file["mod/prot/X"]
+        file["mod/prot/X"] = np.ones((6, 4))
+        file["mod/prot/X"].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    with pytest.raises(IOFormatError, match=r"prot: X is of shape \(6, 4\), not \(6, 3\)"):
+        read_h5mu(tmp_path / "a.h5mu", backed=True)
 
 
 def a_container() -> ScpContainer:

@@ -7,7 +7,7 @@ from h5burst.anndata.editing import append, update
 from h5burst.anndata.elements import Element, register
 from h5burst.anndata.files import read_h5ad, read_with_stored_layers, write_h5ad
 from h5burst.anndata.joining import concat, subset
-from h5burst.anndata.modalities import read_h5mu, write_h5mu
+from h5burst.anndata.modalities import read_h5mu, read_h5mu_with_stored_layers, write_h5mu
 from h5burst.anndata.recompressing import Recompressed
 from h5burst.anndata.sources import streamed
 
@@ -18,6 +18,7 @@ __all__ = [
     "concat",
     "read_h5ad",
     "read_h5mu",
+    "read_h5mu_with_stored_layers",
     "read_with_stored_layers",
     "register",
     "streamed",

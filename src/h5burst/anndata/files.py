@@ -15,7 +15,7 @@ from h5burst import codecs
 from h5burst.anndata import encodings as spec
 from h5burst.anndata.elements import Decoder, Encoder
 from h5burst.anndata.legacy import is_legacy, legacy_parts
-from h5burst.anndata.matrices import Csc, Csr
+from h5burst.anndata.matrices import is_left
 from h5burst.anndata.objects import AnnDataObject, object_parts
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Array, Group, Node
@@ -200,23 +200,13 @@ def read_with_stored_layers(path: str | os.PathLike[str]) -> tuple[AnnData, dict
     layers = root.children.get("layers")
     stored: dict[str, Node | None] = {}
     if isinstance(layers, Group) and not is_legacy(root):
-        stored = {name: node if _is_left(node) else None for name, node in layers.children.items()}
+        stored = {name: node if is_left(node) else None for name, node in layers.children.items()}
         others = {name: node for name, node in layers.children.items() if stored[name] is None}
         root = Group({**root.children, "layers": Group(others, layers.attrs)}, root.attrs)
     if "X" not in root.children:  # an object that is backed looks there for it
         return _assembled(path, _parts(Decoder(path, root), root, set())), stored
     parts = _parts(Decoder(path, root), root, {"X", "raw/X"})
     return _assembled(path, {**parts, "filename": path, "filemode": "r"}), stored
-
-
-def _is_left(node: Node) -> bool:
-    """True for a matrix of numbers that is dense, CSR or CSC, with all its parts."""
-    if isinstance(node, Array):
-        return node.data is not None and len(node.data.shape) == 2 and node.data.dtype.kind in "biuf"
-    parts = [node.children.get(part) for part in spec.SPARSE_PARTS]
-    shape = np.asarray(node.attrs.get(spec.SHAPE, ()))
-    is_whole = all(isinstance(part, Array) and part.data is not None for part in parts)
-    return (Csr.is_of(node) or Csc.is_of(node)) and is_whole and shape.shape == (2,) and shape.dtype.kind in "iu"
 
 
 def _parts(decoder: Decoder, root: Group, left: set[str]) -> dict[str, Any]:

@@ -140,3 +140,19 @@ def stored_node(path: str | os.PathLike[str], name: str, growing: Storage) -> No
         parts[part] = stored.data
     shape = node.attrs.get(spec.SHAPE, node.attrs.get("h5sparse_shape"))
     return sparse_node(Csr if form == "csr" else Csc, shape, parts, growing)
+
+
+def is_left(node: Node) -> bool:
+    """True for a matrix of numbers that is dense, CSR or CSC, with all its parts: it can stay in its file."""
+    if isinstance(node, Array):
+        return node.data is not None and len(node.data.shape) == 2 and node.data.dtype.kind in "biuf"
+    parts = [node.children.get(part) for part in spec.SPARSE_PARTS]
+    shape = np.asarray(node.attrs.get(spec.SHAPE, ()))
+    is_whole = all(isinstance(part, Array) and part.data is not None for part in parts)
+    return (Csr.is_of(node) or Csc.is_of(node)) and is_whole and shape.shape == (2,) and shape.dtype.kind in "iu"
+
+
+def shape_of(node: Node) -> tuple[int, ...]:
+    """The shape of a matrix that `is_left`."""
+    stored: Any = node.data.shape if isinstance(node, Array) else np.asarray(node.attrs[spec.SHAPE])  # type: ignore[union-attr]
+    return tuple(int(length) for length in stored)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anndata
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from h5burst import codecs
 from h5burst.anndata import encodings as spec
 from h5burst.anndata.elements import Decoder, Encoder
+from h5burst.anndata.matrices import is_left, shape_of
 from h5burst.anndata.objects import Dictionary, object_parts
 from h5burst.model.errors import CorruptFileError
 from h5burst.model.tree import Group, Node, UnsupportedValueError
@@ -118,23 +119,85 @@ def read_h5mu(path: str | os.PathLike[str]) -> MuData:
     >>> read_h5mu("one.h5mu").mod["rna"].shape
     (3, 2)
     """
+    name = os.path.abspath(path)
+    mdata, _ = _read(name, read_tree(name), lambda node: False)
+    return mdata
+
+
+class StoredMatrices(NamedTuple):
+    """The matrices of a modality that were left in the file.
+
+    Attributes
+    ----------
+    X
+        The node of X, with lazy data; None where it was read, or there is none.
+    layers
+        All layers in the order of the file: the node of one that was left; None for one that was read.
+
+    Examples
+    --------
+    >>> from h5burst.anndata.modalities import StoredMatrices
+    >>> StoredMatrices(None, {}).layers
+    {}
+    """
+
+    X: Node | None
+    layers: dict[str, Node | None]
+
+
+def read_h5mu_with_stored_layers(path: str | os.PathLike[str]) -> tuple[MuData, dict[str, StoredMatrices]]:
+    """Read an `.h5mu` file, but leave each X, and layers, that are dense, CSR or CSC in the file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    mudata.MuData
+        As `read_h5mu` gives it, without these matrices.
+    dict
+        By modality its `StoredMatrices`: `X` and `layers`, nodes with lazy data.
+
+    Raises
+    ------
+    CorruptFileError, ValueError, ImportError
+        As of `read_h5mu`.
+
+    Examples
+    --------
+    >>> import anndata, mudata, numpy as np
+    >>> from h5burst.anndata import read_h5mu_with_stored_layers, write_h5mu
+    >>> write_h5mu(mudata.MuData({"rna": anndata.AnnData(np.ones((3, 2)))}), "one.h5mu")
+    >>> mdata, stored = read_h5mu_with_stored_layers("one.h5mu")
+    >>> mdata.mod["rna"].X is None, stored["rna"].X.data[1:2]
+    (True, array([[1., 1.]]))
+    """
+    name = os.path.abspath(path)
+    return _read(name, read_tree(name, lazy=True), is_left)
+
+
+def _read(name: str, root: Group, leaves: Callable[[Node], bool]) -> tuple[MuData, dict[str, StoredMatrices]]:
+    """The object of a file, and what is left in it."""
     from mudata import MuData
 
-    name = os.path.abspath(path)
-    root = read_tree(name)
     modalities = root.children.get(_MOD)
     if not isinstance(modalities, Group):
         format_name = spec.encoding_of(root).name or "HDF5"
         raise ValueError(f"{name} has no modalities: it is a file of {format_name}, not of MuData")
     decoder = Decoder(name, root)
+    stored: dict[str, StoredMatrices] = {}
     try:
-        modalities_read = {key: _modality(decoder, node, key) for key, node in _in_order(modalities).items()}
+        modalities_read = {}
+        for key, node in _in_order(modalities).items():
+            modalities_read[key], stored[key] = _modality(decoder, node, key, leaves)
         parts: dict[str, Any] = {}
         for key in ("obs", "var", *_MAPPINGS):
             if key in root.children:
                 parts[key] = decoder.decode(root.children[key], key)
         axis = root.attrs.get(_AXIS)
-        return MuData(
+        mdata = MuData(
             modalities_read, **parts, **({} if axis is None else {_AXIS: int(np.asarray(axis).reshape(-1)[0])})
         )
     except CorruptFileError:
@@ -143,12 +206,27 @@ def read_h5mu(path: str | os.PathLike[str]) -> MuData:
         if str(error).startswith(name):
             raise
         raise CorruptFileError(name, f"its parts are not those of one object: {str(error).rstrip('.')}") from error
+    return mdata, stored
 
 
-def _modality(decoder: Decoder, node: Node, name: str) -> Any:
+def _modality(decoder: Decoder, node: Node, name: str, leaves: Callable[[Node], bool]) -> tuple[Any, StoredMatrices]:
     if not isinstance(node, Group):
         raise ValueError(f"mod/{name} is not a group")
-    return anndata.AnnData(**object_parts(decoder, node, lambda part: True, f"{_MOD}/{name}"))
+    X, layers = node.children.get("X"), node.children.get("layers")
+    left_x = X if X is not None and leaves(X) else None
+    of_layers = layers.children if isinstance(layers, Group) else {}
+    left = {key: layer if leaves(layer) else None for key, layer in of_layers.items()}
+    children = {**node.children}
+    if isinstance(layers, Group):
+        others = {key: layer for key, layer in of_layers.items() if left[key] is None}
+        children["layers"] = Group(others, layers.attrs)
+    rest = Group(children, node.attrs)
+    parts = object_parts(decoder, rest, lambda part: part != "X" or left_x is None, f"{_MOD}/{name}")
+    read = anndata.AnnData(**parts)
+    for key, layer in {"X": left_x, **left}.items():
+        if layer is not None and shape_of(layer) != read.shape:
+            raise ValueError(f"{name}: {key} is of shape {shape_of(layer)}, not {read.shape}")
+    return read, StoredMatrices(left_x, left)
 
 
 def _in_order(modalities: Group) -> dict[str, Node]:

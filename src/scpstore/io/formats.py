@@ -104,7 +104,7 @@ def read_any(path: str | os.PathLike[str], options: Options | None = None) -> Sc
         return read_h5ad(path, assay, make_unique=options.make_unique, backed=_may_stay_in_its_file(path))
     if kind == MUDATA:
         options.refuse((*options_of_tables, "assay"), f"{path} is a MuData file")
-        return read_h5mu(path, make_unique=options.make_unique)
+        return read_h5mu(path, make_unique=options.make_unique, backed=True)
     if kind in READERS:
         return _read_report(path, kind, options)
     if kind == TABLE:

@@ -86,11 +86,16 @@ def from_anndata(adata: Any, assay: str = "proteins", *, make_unique: bool = Fal
         raise ValidationError(
             f"this is a MuData object: take one of its modalities ({names}): adata.mod[name]", "adata"
         )
-    return _container_of(adata, assay, make_unique, {})
+    return container_of(adata, assay, make_unique, {})
 
 
-def _container_of(adata: Any, assay: str, make_unique: bool, stored: Mapping[str, StoredLayer | None]) -> ScpContainer:
-    """As `from_anndata`. stored: all layers in order; those that are not in the object, but in its file."""
+def container_of(
+    adata: Any, assay: str, make_unique: bool, stored: Mapping[str, StoredLayer | None], X: StoredLayer | None = None
+) -> ScpContainer:
+    """As `from_anndata`.
+
+    stored: all layers in order; those that are not in the object, but in its file. X: likewise.
+    """
     obs, obs_origin = with_dtypes(_unique(adata.obs, "obs", make_unique), "obs")
     var, var_origin = with_dtypes(_unique(adata.var, "var", make_unique), "var")
     layers = {name: adata.layers[name] for name in adata.layers if name is not None}  # None: X, from anndata 0.13 on
@@ -98,10 +103,11 @@ def _container_of(adata: Any, assay: str, make_unique: bool, stored: Mapping[str
     x_layer = (
         "X" if "X" not in layers else next(n for n in ("main", *map("main{}".format, range(9))) if n not in layers)
     )
-    if adata.X is None:
+    main = adata.X if X is None else X
+    if main is None:
         x_layer = ""
     else:
-        layers = {x_layer: adata.X, **layers}
+        layers = {x_layer: main, **layers}
     masks = {name: mask for name in layers if (mask := _mask_name(name, x_layer, layers)) is not None}
     dtypes: dict[str, str] = {}
     matrices = {}
@@ -232,10 +238,10 @@ def to_anndata(
     >>> adata.shape, list(adata.layers)
     ((3, 2), ['mask'])
     """
-    return _assembled(container, assay, layer, layers, in_file=False)
+    return assembled(container, assay, layer, layers, in_file=False)
 
 
-def _assembled(
+def assembled(
     container: ScpContainer, assay: str, layer: str | None, layers: Literal["all"] | Sequence[str], *, in_file: bool
 ) -> Any:
     """As `to_anndata`. in_file: matrices of a file stay there, for an object that is written and nothing else."""
@@ -369,7 +375,7 @@ def read_h5ad(
         stored = {
             name: None if node is None else StoredLayer(source, f"/layers/{name}", node) for name, node in nodes.items()
         }
-        container = _container_of(adata, assay, make_unique, stored)
+        container = container_of(adata, assay, make_unique, stored)
         if adata.isbacked:  # rows are read by the engine
             adata.file.close()
     except ScpTensorError as error:
@@ -419,7 +425,7 @@ def write_h5ad(
     >>> write_h5ad(load_hdf5("cells.h5"), "cells.h5ad", "proteins", compression="gzip")
     """
     target = Path(path)
-    adata = _assembled(container, assay, layer, layers, in_file=True)
+    adata = assembled(container, assay, layer, layers, in_file=True)
     times_as_text(adata.obs, "obs")
     times_as_text(adata.var, "var")
     for frame in (adata.obs, adata.var, *(() if adata.raw is None else (adata.raw.var,))):

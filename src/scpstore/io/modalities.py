@@ -16,11 +16,12 @@ from scpstore.core.assay import Assay
 from scpstore.core.exceptions import MissingDependencyError, ScpTensorError, ValidationError
 from scpstore.core.extras import AssayExtras, Extras, rows_of
 from scpstore.core.matrix import MaskCode, ScpMatrix
-from scpstore.core.sources import whole
+from scpstore.core.sources import LazyRows, take, whole
 from scpstore.core.structures import ScpContainer
+from scpstore.io.anndata_layers import StoredLayer
 from scpstore.io.carried import KEY, carried, carry
 from scpstore.io.exceptions import IOFormatError, writing
-from scpstore.io.interchange import FRAME, X_LAYER, from_anndata, to_anndata
+from scpstore.io.interchange import FRAME, X_LAYER, assembled, container_of, from_anndata, to_anndata
 from scpstore.io.pandasframes import INDEX, missing_as_categories, nested, times_as_text, to_pandas, with_dtypes
 
 MODALITIES = "modalities"  # in uns of the extras: what each modality says of its own cells
@@ -59,6 +60,11 @@ def from_mudata(mdata: Any, *, make_unique: bool = False) -> ScpContainer:
     >>> from_mudata(mudata.MuData(mods)).list_assays()
     ['rna', 'prot']
     """
+    return _container_of(mdata, make_unique, {})
+
+
+def _container_of(mdata: Any, make_unique: bool, stored: Mapping[str, tuple[Any, Mapping[str, Any]]]) -> ScpContainer:
+    """As `from_mudata`. stored: by modality X and layers that are not in the object, but in its file."""
     if getattr(mdata, "axis", 0) != 0:
         message = "modalities that share genes (axis=1) are no assays of the same cells: concat them"
         raise ValidationError(message, "mdata")
@@ -69,7 +75,8 @@ def from_mudata(mdata: Any, *, make_unique: bool = False) -> ScpContainer:
     brought = carried(mdata.uns, (ids, []))
     x_layers = mdata.uns.get(KEY, {}).get(_X_LAYERS, {}) if brought is not None else {}
     for name, adata in mdata.mod.items():
-        part = from_anndata(adata, name, make_unique=make_unique)
+        X, of_layers = stored.get(name, (None, {}))
+        part = container_of(adata, name, make_unique, of_layers, X)
         rows = [places[cell] for cell in part.sample_ids.to_list()]
         layers = {key: _at(matrix, rows, len(ids)) for key, matrix in part.assays[name].layers.items()}
         main = str(x_layers.get(name, "X"))
@@ -100,6 +107,8 @@ def _at(matrix: ScpMatrix, rows: list[int], height: int) -> ScpMatrix:
     """The rows of a matrix at their places among those of all cells."""
     if rows == list(range(height)):
         return matrix
+    if isinstance(matrix.X, LazyRows) and matrix.X.format != "csc":
+        return _placed(matrix, rows, height)
     X, M = whole(matrix.X), whole(matrix.M)
     lacks = len(rows) < height
     if M is None and lacks and not sp.issparse(X):
@@ -108,10 +117,67 @@ def _at(matrix: ScpMatrix, rows: list[int], height: int) -> ScpMatrix:
     return ScpMatrix(_spread(X, rows, height, np.nan), None if M is None else _spread(M, rows, height, fill))
 
 
-def _spread(values: Any, rows: list[int], height: int, fill: float) -> Any:
+def _placed(matrix: ScpMatrix, rows: list[int], height: int) -> ScpMatrix:
+    """As `_at`, of what stays in its file."""
+    M, lacks = matrix.M, len(rows) < height
+    fill = int(MaskCode.LOD) if getattr(M, "format", None) is None else 0
+    codes = None if M is None else PlacedRows(M, rows, height, fill) if isinstance(M, LazyRows) else None
+    if M is not None and codes is None:
+        return ScpMatrix(LazyRows(PlacedRows(matrix.X, rows, height, np.nan)), _spread(M, rows, height, fill))
+    if M is None and lacks and matrix.X.format is None:
+        codes = PlacedRows(_NoCodes((len(rows), matrix.X.shape[1])), rows, height, fill)
+    X = LazyRows(PlacedRows(matrix.X, rows, height, np.nan))
+    return ScpMatrix(X, None if codes is None else LazyRows(codes))
+
+
+class _NoCodes:
+    """A mask of values that are all there."""
+
+    dtype = np.dtype(np.int8)
+    format: str | None = None
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+
+    def read(self, start: int, stop: int) -> Any:
+        """Rows [start, stop)."""
+        return np.zeros((stop - start, self.shape[1]), np.int8)
+
+
+class PlacedRows:
+    """A `RowReader` of rows of another matrix at other places; rows that it lacks are `fill`, or nothing."""
+
+    def __init__(self, values: Any, rows: list[int], height: int, fill: float) -> None:
+        self._values, self._rows, self._fill = values, rows, fill
+        self._places = np.full(height, -1, np.int64)
+        self._places[rows] = np.arange(len(rows))
+        self.shape: tuple[int, int] = (height, int(values.shape[1]))
+        self.dtype = np.dtype(values.dtype)
+        self.format: str | None = values.format
+        self.row_bytes: int | None = getattr(values, "row_bytes", None)
+
+    def read(self, start: int, stop: int) -> Any:
+        """Rows [start, stop): an array, or a CSR matrix."""
+        places = self._places[start:stop]
+        present = np.flatnonzero(places >= 0)
+        found = take(self._values, places[present], None)
+        return found if len(present) == len(places) else _spread(found, present, len(places), self._fill)
+
+    def read_whole(self) -> Any:
+        """The whole matrix, in its own format."""
+        return _spread(whole(self._values), self._rows, self.shape[0], self._fill)
+
+
+def _spread(values: Any, rows: Any, height: int, fill: float) -> Any:
     if sp.issparse(values):
-        places = sp.csr_matrix((np.ones(len(rows), values.dtype), (rows, range(len(rows)))), (height, len(rows)))
-        return (places @ values.tocsr()).asformat(values.format)
+        order = np.argsort(rows, kind="stable")
+        csr = values.tocsr()[order]
+        counts = np.zeros(height + 1, csr.indptr.dtype)
+        counts[np.asarray(rows, np.int64)[order] + 1] = np.diff(csr.indptr)
+        kind = sp.csr_array if isinstance(values, sp.sparray) else sp.csr_matrix
+        return kind((csr.data, csr.indices, np.cumsum(counts, dtype=counts.dtype)), (height, values.shape[1])).asformat(
+            values.format
+        )
     spread = np.full((height, values.shape[1]), fill, values.dtype)
     spread[rows] = values
     return spread
@@ -152,6 +218,11 @@ def to_mudata(container: ScpContainer, *, layers: Mapping[str, str] | None = Non
     >>> from_mudata(mdata).links == container.links
     True
     """
+    return _mudata_of(container, layers, in_file=False)
+
+
+def _mudata_of(container: ScpContainer, layers: Mapping[str, str] | None, *, in_file: bool) -> Any:
+    """As `to_mudata`. in_file: matrices of a file stay there, for an object that is written and nothing else."""
     try:
         from mudata import MuData
     except ImportError as error:
@@ -168,12 +239,16 @@ def to_mudata(container: ScpContainer, *, layers: Mapping[str, str] | None = Non
             assay_extras = part.extras.assays.setdefault(name, AssayExtras())
             part.extras.assays[name] = replace(assay_extras, origin={**assay_extras.origin, X_LAYER: ""})
         others = [layer for layer in assay.layers if layer != main]
-        modalities[name] = to_anndata(part, name, main, layers=others if others else "all" if main is None else ())
+        of_layers: Any = others if others else "all" if main is None else ()
+        modalities[name] = assembled(part, name, main, of_layers, in_file=in_file)
         if main is not None and main != "X" and assay_extras.origin.get(X_LAYER) != main:
             x_layers[name] = main
     obs = to_pandas(container.obs, container.sample_id_col, "obs", nested(container.extras.origin, FRAME))
     mudata = MuData(modalities, obs=obs)
-    mudata = mudata[obs.index].copy() if not mudata.obs_names.equals(obs.index) else mudata
+    if not mudata.obs_names.equals(obs.index):
+        if in_file:
+            return _mudata_of(container, layers, in_file=False)
+        mudata = mudata[obs.index].copy()
     uns = {key: value for key, value in container.extras.uns.items() if key not in (KEY, MODALITIES)}
     shared = Extras(container.extras.obsm, container.extras.obsp, uns, {}, container.extras.origin)
     values = {"X": ScpMatrix(np.zeros((container.n_samples, 0)))}
@@ -206,7 +281,9 @@ def _part(container: ScpContainer, name: str, kept_of: Mapping[str, Any]) -> Scp
         extras.assays,
         dict(kept_of.get("origin", {})),
     )
-    assay = container.assays[name].select_samples(rows)
+    assay = container.assays[name]
+    if not np.array_equal(rows, np.arange(container.n_samples)):
+        assay = assay.select_samples(rows)
     if len(kept_of["obs"]) < container.n_samples:
         layers = {key: _without_mask_of_absence(matrix) for key, matrix in assay.layers.items()}
         assay = Assay(assay.var, layers, assay.feature_id_col)
@@ -223,7 +300,7 @@ def _without_mask_of_absence(matrix: ScpMatrix) -> ScpMatrix:
 # ---------------------------------------------------------------- files
 
 
-def read_h5mu(path: str | os.PathLike[str], *, make_unique: bool = False) -> ScpContainer:
+def read_h5mu(path: str | os.PathLike[str], *, make_unique: bool = False, backed: bool = False) -> ScpContainer:
     """The container of a MuData file, as `from_mudata` makes it.
 
     Parameters
@@ -232,6 +309,9 @@ def read_h5mu(path: str | os.PathLike[str], *, make_unique: bool = False) -> Scp
         An `.h5mu` file.
     make_unique
         As of `from_anndata`.
+    backed
+        Leave X and layers of the modalities in the file, to be read by rows. (Those stored by columns of a modality
+        that lacks cells, or has them in another order, are read.)
 
     Returns
     -------
@@ -265,14 +345,27 @@ def read_h5mu(path: str | os.PathLike[str], *, make_unique: bool = False) -> Scp
     from h5burst import anndata
 
     try:
-        mdata = anndata.read_h5mu(source)
+        read = anndata.read_h5mu_with_stored_layers if backed else lambda path: (anndata.read_h5mu(path), {})
+        mdata, nodes = read(source)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         first = next(iter(str(error).strip().splitlines()), repr(error))
         raise IOFormatError(f"{source} cannot be read as a MuData file: {first:.200}") from error
     try:
-        return from_mudata(mdata, make_unique=make_unique)
+        return _container_of(mdata, make_unique, _layers_of(source, nodes))
     except ScpTensorError as error:
         raise IOFormatError(f"{source}: {error}") from error
+
+
+def _layers_of(source: Path, nodes: Mapping[str, Any]) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """What stays in a file, by modality."""
+    found = {}
+    for name, (X, layers) in nodes.items():
+        of_layers = {
+            key: None if node is None else StoredLayer(source, f"/mod/{name}/layers/{key}", node)
+            for key, node in layers.items()
+        }
+        found[name] = (None if X is None else StoredLayer(source, f"/mod/{name}/X", X), of_layers)
+    return found
 
 
 def write_h5mu(
@@ -311,7 +404,7 @@ def write_h5mu(
     >>> write_h5mu(load_hdf5("cells.h5"), "compressed.h5mu", compression="gzip")
     """
     target = Path(path)
-    mdata = to_mudata(container, layers=layers)
+    mdata = _mudata_of(container, layers, in_file=True)
     for name, adata in mdata.mod.items():
         times_as_text(adata.obs, f"{name} obs")
         times_as_text(adata.var, f"{name} var")
