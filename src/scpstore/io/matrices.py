@@ -115,7 +115,7 @@ def _encode_sparse(name: str, matrix: Any, target: Target, where: str) -> Stored
 
 
 def _kind_attrs(name: str, kind: SparseKind) -> dict[str, Any]:
-    """What says that a matrix was not a csr matrix."""
+    """The attributes of a matrix that was not a csr matrix."""
     attrs: dict[str, Any] = {}
     if kind.format != "csr":
         attrs[f"{name}_original_format"] = kind.format

@@ -357,7 +357,7 @@ def read_h5mu(path: str | os.PathLike[str], *, make_unique: bool = False, backed
 
 
 def _layers_of(source: Path, nodes: Mapping[str, Any]) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """What stays in a file, by modality."""
+    """The matrices that stay in a file, by modality."""
     found = {}
     for name, (X, layers) in nodes.items():
         of_layers = {
