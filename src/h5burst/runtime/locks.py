@@ -258,12 +258,12 @@ def _record_at(path: Path) -> dict[str, object] | None:
         return None
     except OSError as error:
         raise OSError(
-            error.errno, "is a link or cannot be read, and is not a lock file: remove it", str(path)
+            error.errno, "this is a link or cannot be read, and is not a lock file: remove it", str(path)
         ) from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file, and not a lock file: remove it", str(path))
+            raise OSError(errno.EINVAL, "this is not a regular file, and not a lock file: remove it", str(path))
         text = os.read(descriptor, _MAX_RECORD)
     finally:
         os.close(descriptor)

@@ -233,7 +233,7 @@ class EditedFile:
                 return
             self._stack.close()
             self._close()
-        raise BlockingIOError(errno.EAGAIN, "is replaced again and again", self.name)
+        raise BlockingIOError(errno.EAGAIN, "the file is replaced again and again", self.name)
 
     def _is_at_path(self, status: os.stat_result) -> bool:
         """True where the path still leads to this file."""
@@ -391,7 +391,7 @@ class EditedFile:
         # What libhdf5 changes in place leaves the superblock as it was.
         is_touched = is_same and not is_written and status.st_mtime_ns != self._seen_ns
         if not is_same or is_touched or not self.source.holds(0, self.start.data):
-            raise OSError(errno.EBUSY, "was changed by others in the meantime: edit it again", self.name)
+            raise OSError(errno.EBUSY, "the file was changed by others in the meantime: edit it again", self.name)
         return status
 
     def check_process(self) -> None:

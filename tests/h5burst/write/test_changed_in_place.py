@@ -60,7 +60,7 @@ def test_an_edit_does_not_undo_it(kind: str, how: str, tmp_path: Path) -> None:
             theirs = changed_by_h5py(path, how)
             assert path.stat().st_size == size
 
-    with pytest.raises(OSError, match="was changed by others"):
+    with pytest.raises(OSError, match="the file was changed by others"):
         edited()
     assert found(path) == theirs
     assert h5burst.verify(path) == []
@@ -79,7 +79,7 @@ def test_a_compaction_does_not_undo_it(tmp_path: Path) -> None:
         if not theirs:
             theirs.update(changed_by_h5py(path, "a member is renamed"))
 
-    with pytest.raises(OSError, match="was changed by others"):
+    with pytest.raises(OSError, match="the file was changed by others"):
         h5burst.repack(path, path, compression="gzip", overwrite=True, progress=change)
     assert found(path) == theirs
 

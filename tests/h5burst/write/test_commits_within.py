@@ -193,7 +193,7 @@ def test_who_takes_no_lock_is_noticed_between_commits(path: Path, change: str) -
         path.with_name("other.h5").write_bytes(content)
         path.with_name("other.h5").replace(path)
     tx.put("g/b", Array(np.arange(1)))
-    with pytest.raises(OSError, match="was changed by others"):
+    with pytest.raises(OSError, match="the file was changed by others"):
         tx.commit()
     assert path.read_bytes() == content
     with pytest.raises(ValueError, match="has ended"):
