@@ -79,10 +79,10 @@ def test_a_change_before_a_step_has_the_file(tmp_path: Path, monkeypatch: pytest
 
     with monkeypatch.context() as patched:
         patched.setattr(recording_file, "edited", later)
-        with pytest.raises(OSError, match="the file was changed by others"):
+        with pytest.raises(OSError, match="was changed by others"):
             measure(session)
     session.add_metadata({"ours": 1})
-    with pytest.raises(OSError, match="the file was changed by others"):
+    with pytest.raises(OSError, match="was changed by others"):
         session.save()
     assert theirs(path) == 5
     assert measure(PipelineSession.load(path)) == "done"
@@ -100,8 +100,8 @@ def test_a_change_without_locks_within_a_step(tmp_path: Path, monkeypatch: pytes
 
     with monkeypatch.context() as patched:
         patched.setattr(step_module, "read_tree", beside)
-        with pytest.raises(OSError, match="the file was changed by others"):
+        with pytest.raises(OSError, match="was changed by others"):
             measure(session)
-    with pytest.raises(OSError, match="the file was changed by others"):
+    with pytest.raises(OSError, match="was changed by others"):
         session.save()
     assert theirs(path) == 5
