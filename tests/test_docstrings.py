@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from h5burst.anndata import elements
 from hdmea.features import FeatureRegistry
 from support.docstring_examples import bring, make_example_files
 
@@ -243,8 +244,10 @@ def example_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def _on_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An example runs in its own directory, and no feature that it registers stays."""
+    """An example runs in its own directory, and no feature and no element that it registers stays."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(elements, "_writers", list(elements._writers))
+    monkeypatch.setattr(elements, "_readers", dict(elements._readers))
     before = dict(FeatureRegistry._registry)
     yield
     FeatureRegistry._registry.clear()
