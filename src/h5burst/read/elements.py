@@ -274,12 +274,11 @@ class Elements:
         for axis, length in zip(places[1:], self.shape[1:], strict=True):
             if not isinstance(axis, range) or axis != range(length):
                 return None
-        most = (
-            places[0][-1] // plan.chunks[0] - places[0][0] // plan.chunks[0] + 1
-        )  # chunks, however many a shape claims
-        if isinstance(places[0], range) and most > len(index.numbers):
+        deep = plan.chunks[0]
+        # Before there is a number for each chunk: a shape may claim any number of them.
+        if isinstance(places[0], range) and places[0][-1] // deep - places[0][0] // deep >= len(index.numbers):
             return None
-        starts, stops, chunk_numbers = _split(*_stretches(places[0]), plan.chunks[0])
+        starts, stops, chunk_numbers = _split(*_stretches(places[0]), deep)
         numbers = chunk_numbers.astype(np.int64)
         at = np.searchsorted(index.numbers, numbers)
         if at[-1] == len(index.numbers) or not np.array_equal(index.numbers[at], numbers):
@@ -287,7 +286,7 @@ class Elements:
         if not (index.sizes[at] == plan.chunk_bytes).all():
             return None
         row = np.uint64(math.prod(self.shape[1:]) * self.raw.itemsize)
-        first_rows = chunk_numbers * np.uint64(plan.chunks[0])
+        first_rows = chunk_numbers * np.uint64(deep)
         return index.addresses[at] + (starts - first_rows) * row, (stops - starts) * row
 
     def _is_small_read(self, places: tuple[AxisIndices, ...], shape: tuple[int, ...]) -> bool:
